@@ -1,0 +1,39 @@
+# The two commands that matter: `make demo` and `make test`. Each does all of its own set-up.
+# What belongs to a command is passed on: make demo ARGS='-o ndjson'
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace/target
+export CARGO_TARGET_DIR
+ARGS ?=
+
+.PHONY: help demo dev test lint fmt clippy doc setup
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: setup ## tell every story of an order on the real stack, and check it
+	@cargo build --locked -p millrace-cli
+	@cargo run --locked -q -p millrace-cli -- demo $(ARGS)
+
+dev: setup ## start the ground and all services, and stay until Ctrl-C
+	@cargo build --locked -p millrace-cli
+	@cargo run --locked -q -p millrace-cli -- dev $(ARGS)
+
+test: setup ## run every test on the ground that this machine offers
+	@cargo test --workspace --locked $(ARGS)
+
+lint: setup ## check the format and every lint
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+
+fmt: ## format all code
+	@cargo fmt --all
+
+clippy: setup ## check every lint
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc: setup ## build the documentation of the code
+	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked $(ARGS)
+
+setup: ## install what is missing on a fresh Debian
+	@deploy/native/setup.sh

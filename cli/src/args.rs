@@ -1,0 +1,51 @@
+//! Values that several commands take.
+
+use std::time::Duration;
+
+use schemas::Sku;
+
+/// Reads `30s`, `500ms` or `2m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let unit = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let number = number.parse().ok();
+    let duration = number.and_then(|number: u64| match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        _ => None,
+    });
+    duration.ok_or_else(|| "give a whole number and its unit: 500ms, 30s or 2m".to_owned())
+}
+
+/// Reads `SKU=QUANTITY`.
+pub(crate) fn line(text: &str) -> Result<(Sku, i64), String> {
+    let wrong = || "give an article and a quantity: p-1001=2".to_owned();
+    let (sku, quantity) = text.split_once('=').ok_or_else(wrong)?;
+    let sku = sku.parse().map_err(|error: schemas::IdError| error.to_string())?;
+    let quantity = quantity.parse().ok().filter(|quantity| *quantity > 0);
+    Ok((sku, quantity.ok_or_else(wrong)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "30", "s", "-1s", "1.5s", "1h", "18446744073709551616s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_an_article_and_a_positive_quantity() {
+        assert_eq!(line("p-1=2"), Ok((Sku::new("p-1").unwrap(), 2)));
+        for wrong in ["", "p-1", "=1", "p-1=", "p-1=0", "p-1=-1", "p-1=x", "p 1=1"] {
+            assert!(line(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Five hundred orders while every service is killed with -9 and started again, several times each:
+//! every order has one end, and stock and money are right to the unit and the cent.
+
+mod balance;
+mod crowd;
+mod fleet;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use harness::{Ground, World};
+use ops::Retailer;
+
+use super::audit::{self, Books};
+use super::facts::Log;
+use super::report::Tale;
+use crate::house::{self, House};
+use crowd::Crowd;
+use fleet::Fleet;
+
+pub(super) const ABOUT: &str = "500 orders while every service is killed with -9 again and again.";
+
+/// The same seed gives the same orders and the same kills.
+const SEED: u64 = 20_260_101;
+const ORDERS: usize = 500;
+/// Every service is killed this often.
+const ROUNDS: usize = 3;
+/// From the last start to the end of the last order.
+const REST: Duration = Duration::from_secs(60);
+/// A client of a service that is killed again and again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) async fn tell(ground: &Ground, tale: &mut Tale) -> Result<()> {
+    let t0 = std::time::Instant::now();
+    let house = House::build(World::on(ground)?, None).await?;
+    eprintln!("T house {:?}", t0.elapsed());
+    let books = Books::of(&house)?;
+    let log = Log::new(ground.admin().await?, house.world().prefix());
+    let retailer = Retailer::new(house.endpoints()).with_patience(PATIENCE);
+    let mut fleet = Fleet::start(&house).await?;
+    eprintln!("T fleet {:?}", t0.elapsed());
+    let mut dice = Dice(SEED);
+    let crowd = Crowd::gather(&retailer, &mut dice, ORDERS).await?;
+
+    eprintln!("T crowd {:?}", t0.elapsed());
+    // Stock stays away until all orders are placed, so that all of them are in flight.
+    fleet.kill("stock")?;
+    let killing = fleet.kill_while_placing(&mut dice, crowd.placed(), ORDERS, ROUNDS);
+    let (orders, ()) = tokio::try_join!(crowd.place_all(&retailer), killing)?;
+    eprintln!("T placed {:?}", t0.elapsed());
+    let database = &Books::named(&books, "orders")?.database;
+    tale.expect("orders in flight", ORDERS, fleet::open_orders(database).await?);
+    fleet.start_again("stock")?;
+    let (kills, ()) = tokio::join!(
+        fleet.kill_in_rounds(&mut dice, ROUNDS, database),
+        crowd.change_minds(&retailer, &orders)
+    );
+    eprintln!("T rounds {:?}", t0.elapsed());
+    let kills = kills?;
+    let published = audit::until_quiet(&log, &books, REST).await?;
+
+    eprintln!("T quiet {:?}", t0.elapsed());
+    for name in house::names() {
+        let times = fleet.kills_of(name);
+        tale.expect_that(&format!("{name} was killed often"), times >= ROUNDS, times);
+    }
+    tale.effect("kills with -9 while orders were open", 0, kills.while_open);
+    tale.expect_that("kills while orders were open", kills.while_open >= ROUNDS, &kills);
+    audit::check(tale, &published, &books).await?;
+    balance::check(tale, &published, &books, &crowd, &orders).await?;
+    tale.effect("records that repeat one before", 0, published.repeated);
+    eprintln!("T checked {:?}", t0.elapsed());
+    fleet.stop().await;
+    Ok(())
+}
+
+/// A small generator of random numbers (SplitMix64): the same on every machine and for ever.
+#[derive(Debug)]
+struct Dice(u64);
+
+impl Dice {
+    /// From 0 to `below`, exclusive.
+    fn roll(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % below.max(1) as u64) as usize
+    }
+}

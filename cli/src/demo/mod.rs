@@ -1,0 +1,170 @@
+//! `millrace demo`: stories of an order on the real stack, each of which acts like a customer and
+//! then checks itself: answers, topics, databases. It leaves nothing behind.
+
+mod audit;
+mod cancelled;
+mod crash;
+mod duplicate;
+mod expired;
+mod facts;
+mod law;
+mod replay;
+mod report;
+mod stage;
+mod success;
+mod trace;
+mod undone;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use harness::Ground;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::failure::Failure;
+use crate::output::{Format, Output, Row};
+use report::{Report, Tale};
+use stage::Stage;
+
+/// What `demo` can be told.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Tell only this story; can be given more than once.
+    #[arg(long, value_name = "NAME")]
+    story: Vec<Story>,
+}
+
+/// The stories, in the order in which they are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Story {
+    Success,
+    NoStock,
+    PaymentRefused,
+    CancelledAfterPayment,
+    DuplicateCheckout,
+    Expired,
+    Trace,
+    Replay,
+    Crash,
+}
+
+/// Tells the stories; succeeds only when all of them hold.
+pub async fn run(args: DemoArgs, output: Output) -> Result<ExitCode> {
+    if std::env::var_os("RUST_LOG").is_some() {
+        millrace::log::init(millrace::log::json_wanted());
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let reports = tokio::select! {
+        reports = on_ground(&args, output) => reports?,
+        _ = terminate.recv() => anyhow::bail!("terminated"),
+        interrupt = tokio::signal::ctrl_c() => {
+            interrupt?;
+            anyhow::bail!("interrupted");
+        }
+    };
+    if output.format() == Format::Json {
+        output.list(&reports)?;
+    }
+    let failed: Vec<&str> =
+        reports.iter().filter(|report| !report.ok).map(|report| report.story).collect();
+    if failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Failure::CheckFailed(format!("did not hold: {}", failed.join(", "))).into())
+}
+
+/// The ground ends with this, also when it is dropped half-way.
+async fn on_ground(args: &DemoArgs, output: Output) -> Result<Vec<Report>> {
+    let chosen = |story: &&Story| args.story.is_empty() || args.story.contains(story);
+    let stories: Vec<Story> = Story::value_variants().iter().filter(chosen).copied().collect();
+    let ground = Ground::builder().progress(|line| eprintln!("{line}")).start().await?;
+    let told = tell_all(&ground, &stories, output).await;
+    ground.stop().await;
+    told
+}
+
+async fn tell_all(ground: &Ground, stories: &[Story], output: Output) -> Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    let in_one_world = |story: &&Story| **story != Story::Crash;
+    if stories.iter().any(|story| in_one_world(&story)) {
+        let stage = Stage::open(ground).await?;
+        for story in stories.iter().filter(in_one_world) {
+            reports.push(tell(*story, &stage, output).await?);
+        }
+        stage.close().await?;
+    }
+    if stories.contains(&Story::Crash) {
+        let mut tale = Tale::begin(Story::Crash.name(), crash::ABOUT);
+        let told = crash::tell(ground, &mut tale).await;
+        reports.push(show(tale.end(told), output)?);
+    }
+    Ok(reports)
+}
+
+async fn tell(story: Story, stage: &Stage, output: Output) -> Result<Report> {
+    let mut tale = Tale::begin(story.name(), story.about());
+    let told = match story {
+        Story::Success => success::tell(stage, &mut tale).await,
+        Story::NoStock => undone::no_stock(stage, &mut tale).await,
+        Story::PaymentRefused => undone::payment_refused(stage, &mut tale).await,
+        Story::CancelledAfterPayment => cancelled::tell(stage, &mut tale).await,
+        Story::DuplicateCheckout => duplicate::tell(stage, &mut tale).await,
+        Story::Expired => expired::tell(stage, &mut tale).await,
+        Story::Trace => trace::tell(stage, &mut tale).await,
+        Story::Replay => replay::tell(stage, &mut tale).await,
+        Story::Crash => Err(anyhow::anyhow!("told in a world of its own")),
+    };
+    show(tale.end(told), output)
+}
+
+fn show(report: Report, output: Output) -> Result<Report> {
+    match output.format() {
+        Format::Table | Format::Wide => output.text(&report.told(output.colours()))?,
+        Format::Ndjson | Format::Id => output.item(&report)?,
+        Format::Json => {}
+    }
+    Ok(report)
+}
+
+impl Story {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::NoStock => "no-stock",
+            Self::PaymentRefused => "payment-refused",
+            Self::CancelledAfterPayment => "cancelled-after-payment",
+            Self::DuplicateCheckout => "duplicate-checkout",
+            Self::Expired => "expired",
+            Self::Trace => "trace",
+            Self::Replay => "replay",
+            Self::Crash => "crash",
+        }
+    }
+
+    fn about(self) -> &'static str {
+        match self {
+            Self::Success => success::ABOUT,
+            Self::NoStock => undone::NO_STOCK,
+            Self::PaymentRefused => undone::PAYMENT_REFUSED,
+            Self::CancelledAfterPayment => cancelled::ABOUT,
+            Self::DuplicateCheckout => duplicate::ABOUT,
+            Self::Expired => expired::ABOUT,
+            Self::Trace => trace::ABOUT,
+            Self::Replay => replay::ABOUT,
+            Self::Crash => crash::ABOUT,
+        }
+    }
+}
+
+impl Row for Report {
+    const COLUMNS: &'static [&'static str] = &["STORY", "OK"];
+
+    fn id(&self) -> String {
+        self.story.to_owned()
+    }
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.story.to_owned(), self.ok.to_string()]
+    }
+}

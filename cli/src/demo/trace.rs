@@ -1,0 +1,103 @@
+//! One order is one connected trace: every span leads to the request of the customer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use harness::{SpanRecord, eventually};
+
+use super::report::Tale;
+use super::stage::{Means, Stage};
+
+pub(super) const ABOUT: &str = "One order is one connected trace over all services.";
+
+/// Spans are exported every half second.
+const EXPORTED: Duration = Duration::from_secs(15);
+const SERVICES: [&str; 5] = ["order-view", "orders", "payments", "sales", "stock"];
+
+pub(super) async fn tell(stage: &Stage, tale: &mut Tale) -> Result<()> {
+    let shop = stage.shop("trace", Means { on_hand: 10, funds: "100.00" }).await?;
+    let order = stage.check_out(&shop, 1).await?;
+    let view = stage.until_ended(order).await?;
+    let facts = stage.facts(order).await?;
+    tale.order(order, &view.status, &facts);
+    tale.expect("status", "confirmed", &view.status);
+    let traces: BTreeSet<Option<&str>> = facts.iter().map(|fact| fact.trace.as_deref()).collect();
+    tale.expect("traces of its facts", 1, traces.len());
+    let trace = facts[0].trace.clone().context("the first fact carries no trace")?;
+
+    // A span is exported when it ends, so parents may come after their children.
+    let events = facts.len();
+    let complete = async || {
+        let spans = stage.trace(&trace).await;
+        let found = Found::of(&spans);
+        match found.is_complete(events) {
+            true => Ok(spans),
+            false => Err(format!("{found:?}")),
+        }
+    };
+    let spans = match eventually(EXPORTED, "the spans of the order", complete).await {
+        Ok(spans) => spans,
+        Err(_) => stage.trace(&trace).await,
+    };
+    let found = Found::of(&spans);
+    tale.expect("services", SERVICES, &found.services);
+    tale.expect("roots", ["POST /v1/carts/{cart}/checkout by orders"], &found.roots);
+    tale.expect("spans that lead nowhere", [""; 0], &found.lost);
+    tale.expect("facts with a span of their creation", events, found.created);
+    tale.expect("facts taken in by the order view", events, found.viewed);
+    tale.effect("spans", 0, spans.len());
+    Ok(())
+}
+
+/// What the spans of a trace show.
+#[derive(Debug)]
+struct Found<'a> {
+    services: BTreeSet<&'a str>,
+    /// Spans without a parent.
+    roots: Vec<String>,
+    /// Spans from which no way leads to a root.
+    lost: Vec<String>,
+    created: usize,
+    viewed: usize,
+}
+
+impl<'a> Found<'a> {
+    fn of(spans: &'a [SpanRecord]) -> Self {
+        let by_id: BTreeMap<&str, &SpanRecord> =
+            spans.iter().map(|span| (span.span_id.as_str(), span)).collect();
+        let named = |span: &&SpanRecord| format!("{} by {}", span.name, span.service);
+        let roots = spans.iter().filter(|span| span.parent.is_none());
+        let lost = spans.iter().filter(|span| !reaches_root(span, &by_id));
+        let messages = |start: &str, service: Option<&str>| {
+            let of = spans.iter().filter(|span| span.name.starts_with(start));
+            let of = of.filter(|span| service.is_none_or(|service| span.service == service));
+            let ids = of.filter_map(|span| span.attributes.get("messaging.message.id"));
+            ids.collect::<BTreeSet<_>>().len()
+        };
+        Self {
+            services: spans.iter().map(|span| span.service.as_str()).collect(),
+            roots: roots.map(|span| named(&span)).collect(),
+            lost: lost.map(|span| named(&span)).collect(),
+            created: messages("create ", None),
+            viewed: messages("process ", Some("order-view")),
+        }
+    }
+
+    fn is_complete(&self, events: usize) -> bool {
+        let there = SERVICES.iter().all(|service| self.services.contains(service));
+        let told = self.created == events && self.viewed == events;
+        there && told && !self.roots.is_empty() && self.lost.is_empty()
+    }
+}
+
+/// Follows parents upwards, at most as many steps as there are spans.
+fn reaches_root(span: &SpanRecord, by_id: &BTreeMap<&str, &SpanRecord>) -> bool {
+    let mut at = span;
+    for _ in 0..=by_id.len() {
+        let Some(parent) = &at.parent else { return true };
+        let Some(above) = by_id.get(parent.as_str()) else { return false };
+        at = above;
+    }
+    false
+}

@@ -1,0 +1,286 @@
+//! Is everything there, of one version, and at the same time of day? Every part is asked on its
+//! own, so that one that is away hides nothing; it repairs nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::join_all;
+use millrace::admin::Admin;
+use millrace::{Config, Registry};
+use serde::{Deserialize, Serialize};
+use sqlx::{Connection, PgConnection, Row};
+use time::OffsetDateTime;
+use tokio::time::timeout;
+
+use crate::retailer::innermost;
+use crate::topics::Comparison;
+use crate::{Endpoints, registry, topics};
+
+/// How long any one part may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+/// Clocks further apart than this make deadlines and timelines wrong.
+const SKEW_MAX: Duration = Duration::from_secs(1);
+/// The oldest PostgreSQL that the services are tried on.
+const POSTGRES_MIN: i32 = 15;
+
+/// What was found about one part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The part: `broker`, `topics`, `registry`, `database orders`, `service orders`, `clock`.
+    pub part: String,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was seen.
+    pub detail: String,
+    /// What helps.
+    pub fix: Option<String>,
+}
+
+/// How a part is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Not examined, because nobody said where it is.
+    Unknown,
+    /// Not as it should be.
+    Wrong,
+}
+
+impl Verdict {
+    /// Its name in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Unknown => "unknown",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
+/// Examines everything that the endpoints name. `config` has what else a client must know, such
+/// as the broker's security settings.
+pub async fn examine(endpoints: &Endpoints, config: &Config) -> Vec<Finding> {
+    let databases = endpoints.databases.iter().map(|(name, url)| database(name, url));
+    let services = endpoints.services.iter().map(|(name, url)| service(name, url));
+    let (broker, registry, databases, services) = futures::join!(
+        broker(endpoints, config),
+        registry_findings(endpoints, config),
+        join_all(databases),
+        join_all(services),
+    );
+    let mut findings = broker;
+    findings.extend(registry);
+    if databases.is_empty() {
+        findings.push(Finding {
+            verdict: Verdict::Unknown,
+            fix: Some("set DATABASE_URL, or name the databases in the endpoints file".to_owned()),
+            ..ok("database", "no database is named")
+        });
+    }
+    findings.extend(databases.into_iter().flatten());
+    findings.extend(services);
+    findings
+}
+
+async fn broker(endpoints: &Endpoints, config: &Config) -> Vec<Finding> {
+    let (bootstrap, properties) = (&endpoints.kafka, &config.kafka.properties);
+    let admin = match Admin::connect_within(bootstrap, properties, ANSWER_MAX).await {
+        Ok(admin) => admin,
+        Err(error) => {
+            return vec![wrong("broker", error, "start it, or correct KAFKA_BOOTSTRAP_SERVERS")];
+        }
+    };
+    let answered = match admin.cluster().await {
+        Ok(cluster) => {
+            let id = cluster.id.unwrap_or_else(|| "without an id".to_owned());
+            ok("broker", format!("cluster {id}: {}", cluster.brokers.join(", ")))
+        }
+        Err(error) => wrong("broker", error, "start it, or correct KAFKA_BOOTSTRAP_SERVERS"),
+    };
+    let there = match topics::examine(&admin, &endpoints.topic_prefix).await {
+        Ok(states) => topic_finding(&states),
+        Err(error) => wrong("topics", error, "look at the broker first"),
+    };
+    vec![answered, there]
+}
+
+fn topic_finding(states: &[topics::TopicState]) -> Finding {
+    let good = |state: Comparison| matches!(state, Comparison::Ok | Comparison::Undeclared);
+    let bad: Vec<String> = states
+        .iter()
+        .filter(|topic| !good(topic.state))
+        .map(|topic| format!("{} ({})", topic.topic, topic.state.as_str()))
+        .collect();
+    if bad.is_empty() {
+        let declared = states.iter().filter(|topic| topic.state == Comparison::Ok).count();
+        return ok("topics", format!("{declared} as declared"));
+    }
+    wrong("topics", bad.join(", "), "run `millrace topic create --execute`")
+}
+
+async fn registry_findings(endpoints: &Endpoints, config: &Config) -> Vec<Finding> {
+    let mut settings = config.registry.clone();
+    settings.url.clone_from(&endpoints.registry);
+    let client = Registry::new(&settings);
+    if let Err(error) = client.ping().await {
+        return vec![wrong("registry", error, "start it, or correct SCHEMA_REGISTRY_URL")];
+    }
+    let answered = ok("registry", endpoints.registry.clone());
+    let schemas = match registry::examine(&client).await {
+        Err(error) => wrong("schemas", error, "look at the registry first"),
+        Ok(states) => {
+            let missing: Vec<&str> = states
+                .iter()
+                .filter(|state| state.id.is_none())
+                .map(|state| state.subject.as_str())
+                .collect();
+            match missing.is_empty() {
+                true => ok("schemas", format!("{} of this build registered", states.len())),
+                false => {
+                    let detail = format!("not registered: {}", missing.join(", "));
+                    wrong("schemas", detail, "run `millrace schema register --execute`")
+                }
+            }
+        }
+    };
+    vec![answered, schemas]
+}
+
+async fn database(name: &str, url: &str) -> Vec<Finding> {
+    let part = format!("database {name}");
+    let fix = "start PostgreSQL, or correct the URL, user and password";
+    match timeout(ANSWER_MAX, look_at_database(url)).await {
+        Err(_) => vec![wrong(&part, format!("no answer within {ANSWER_MAX:?}"), fix)],
+        Ok(Err(error)) => vec![wrong(&part, error, fix)],
+        Ok(Ok(seen)) => vec![seen.version(&part), seen.migrations(&part), seen.clock(name)],
+    }
+}
+
+/// What a database says of itself.
+struct Seen {
+    version: i32,
+    /// Applied migrations and failed ones; none when the tables are not there.
+    migrations: Option<(i64, i64)>,
+    /// The database's clock less ours.
+    ahead: time::Duration,
+}
+
+async fn look_at_database(url: &str) -> Result<Seen, sqlx::Error> {
+    let mut connection = PgConnection::connect(url).await?;
+    let asked = OffsetDateTime::now_utc();
+    let row = sqlx::query(
+        "SELECT current_setting('server_version_num')::int / 10000 AS version,
+                clock_timestamp() AS clock,
+                to_regclass('millrace._migrations') IS NOT NULL AS migrated",
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    let halfway = asked + (OffsetDateTime::now_utc() - asked) / 2;
+    let clock: OffsetDateTime = row.try_get("clock")?;
+    let migrations = match row.try_get("migrated")? {
+        false => None,
+        true => {
+            let counted = sqlx::query(
+                "SELECT count(*) FILTER (WHERE success) AS applied,
+                        count(*) FILTER (WHERE NOT success) AS failed
+                 FROM millrace._migrations",
+            );
+            let counted = counted.fetch_one(&mut connection).await?;
+            Some((counted.try_get("applied")?, counted.try_get("failed")?))
+        }
+    };
+    let version = row.try_get("version")?;
+    connection.close().await?;
+    Ok(Seen { version, migrations, ahead: clock - halfway })
+}
+
+impl Seen {
+    fn version(&self, part: &str) -> Finding {
+        let detail = format!("PostgreSQL {}", self.version);
+        if self.version >= POSTGRES_MIN {
+            return ok(part, detail);
+        }
+        wrong(part, detail, &format!("use PostgreSQL {POSTGRES_MIN} or newer"))
+    }
+
+    fn migrations(&self, part: &str) -> Finding {
+        match self.migrations {
+            Some((applied, 0)) => ok(part, format!("{applied} migrations of the platform applied")),
+            Some((_, failed)) => {
+                let fix = "read the service's log: a service refuses to start on this";
+                wrong(part, format!("{failed} migrations failed"), fix)
+            }
+            None => wrong(part, "no tables yet", "start the service once: it makes its tables"),
+        }
+    }
+
+    fn clock(&self, name: &str) -> Finding {
+        let part = "clock";
+        let seconds = self.ahead.as_seconds_f64();
+        let detail = format!("the database of {name} is {seconds:+.3} s off this machine");
+        if self.ahead.unsigned_abs() <= SKEW_MAX {
+            return ok(part, detail);
+        }
+        wrong(part, detail, "let NTP set the clocks of both machines")
+    }
+}
+
+/// `/version` of a service.
+#[derive(Deserialize)]
+struct Version {
+    service: String,
+    version: String,
+}
+
+/// `/readyz?verbose` of a service.
+#[derive(Deserialize)]
+struct Readiness {
+    ready: bool,
+    conditions: BTreeMap<String, String>,
+}
+
+async fn service(name: &str, url: &str) -> Finding {
+    let part = format!("service {name}");
+    match look_at_service(url).await {
+        Err(error) => {
+            let detail = format!("{url}: {}", innermost(&error));
+            wrong(&part, detail, "start it, or look at its log")
+        }
+        Ok((version, _)) if version.service != name => {
+            let detail = format!("{url} is {}", version.service);
+            wrong(&part, detail, "correct the URL of the service")
+        }
+        Ok((_, readiness)) if !readiness.ready => {
+            let failing = readiness.conditions.iter().filter(|(_, state)| *state != "ok");
+            let failing: Vec<String> =
+                failing.map(|(name, reason)| format!("{name}: {reason}")).collect();
+            wrong(&part, format!("not ready: {}", failing.join("; ")), "mend what it waits for")
+        }
+        Ok((Version { version, .. }, _)) if version != env!("CARGO_PKG_VERSION") => {
+            let detail = format!("version {version}, this is {}", env!("CARGO_PKG_VERSION"));
+            wrong(&part, detail, "use the command of the same version")
+        }
+        Ok((Version { version, .. }, _)) => ok(&part, format!("ready, version {version}, {url}")),
+    }
+}
+
+async fn look_at_service(url: &str) -> Result<(Version, Readiness), reqwest::Error> {
+    let http = reqwest::Client::builder().timeout(ANSWER_MAX).build()?;
+    let url = url.trim_end_matches('/');
+    let version = http.get(format!("{url}/version")).send().await?.error_for_status()?;
+    let version = version.json().await?;
+    let readiness = http.get(format!("{url}/readyz?verbose")).send().await?.json().await?;
+    Ok((version, readiness))
+}
+
+fn ok(part: &str, detail: impl Into<String>) -> Finding {
+    let (part, detail) = (part.to_owned(), detail.into());
+    Finding { part, verdict: Verdict::Ok, detail, fix: None }
+}
+
+fn wrong(part: &str, detail: impl ToString, fix: &str) -> Finding {
+    let (part, detail, fix) = (part.to_owned(), detail.to_string(), Some(fix.to_owned()));
+    Finding { part, verdict: Verdict::Wrong, detail, fix }
+}

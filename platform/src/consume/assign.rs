@@ -1,0 +1,119 @@
+//! Which partitions are ours, under which generation, and whether a batch is in hand. Shared by
+//! the polling thread, whose rebalance callbacks may not take long, and the batch loop.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A partition by the contract's name of its topic.
+pub(crate) type Partition = (&'static str, i32);
+
+/// The partitions of this member.
+#[derive(Default)]
+pub(crate) struct Assignment {
+    state: Mutex<State>,
+    idle: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    generation: u64,
+    owned: HashMap<Partition, u64>,
+    stopped: HashSet<Partition>,
+    busy: bool,
+}
+
+/// Held while a batch is in hand.
+pub(crate) struct Busy<'a>(&'a Assignment);
+
+impl Assignment {
+    /// These partitions are ours from now on.
+    pub(crate) fn assign(&self, partitions: &[Partition]) {
+        let mut state = self.state();
+        state.generation += 1;
+        let generation = state.generation;
+        for partition in partitions {
+            state.owned.insert(*partition, generation);
+        }
+    }
+
+    /// These partitions are no longer ours. Waits for the batch in hand, so that its offsets are
+    /// stored before the partitions go, but never longer than `deadline`.
+    pub(crate) fn revoke(&self, partitions: &[Partition], deadline: Duration) {
+        let mut state = self.state();
+        for partition in partitions {
+            state.owned.remove(partition);
+            state.stopped.remove(partition);
+        }
+        let waited = self.idle.wait_timeout_while(state, deadline, |state| state.busy);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The generation under which a partition is ours.
+    pub(crate) fn generation(&self, partition: Partition) -> Option<u64> {
+        self.state().owned.get(&partition).copied()
+    }
+
+    /// Remembers that a partition is stopped until it is assigned anew.
+    pub(crate) fn stop(&self, partition: Partition) {
+        self.state().stopped.insert(partition);
+    }
+
+    /// Partitions that are ours and not stopped.
+    pub(crate) fn flowing(&self) -> Vec<Partition> {
+        let state = self.state();
+        let flowing = |partition: &&Partition| !state.stopped.contains(*partition);
+        state.owned.keys().filter(flowing).copied().collect()
+    }
+
+    /// Marks a batch as in hand.
+    pub(crate) fn busy(&self) -> Busy<'_> {
+        self.state().busy = true;
+        Busy(self)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.state().busy = false;
+        self.0.idle.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_revoked_partition_comes_back_under_another_generation() {
+        let assignment = Assignment::default();
+        assignment.assign(&[("t", 0), ("t", 1)]);
+        let first = assignment.generation(("t", 0));
+        assignment.stop(("t", 0));
+        assert_eq!(assignment.flowing(), [("t", 1)]);
+        assignment.revoke(&[("t", 0)], Duration::ZERO);
+        assert_eq!(assignment.generation(("t", 0)), None);
+        assignment.assign(&[("t", 0)]);
+        assert_ne!(assignment.generation(("t", 0)), first);
+        assert_eq!(assignment.flowing().len(), 2, "a new assignment starts unstopped");
+    }
+
+    #[test]
+    fn a_revoke_waits_for_the_batch_in_hand_but_not_for_ever() {
+        let assignment = Assignment::default();
+        assignment.assign(&[("t", 0)]);
+        let busy = assignment.busy();
+        let began = Instant::now();
+        assignment.revoke(&[("t", 0)], Duration::from_millis(50));
+        assert!(began.elapsed() >= Duration::from_millis(50));
+        drop(busy);
+        assignment.revoke(&[], Duration::from_secs(60));
+        assert!(began.elapsed() < Duration::from_secs(30));
+    }
+}

@@ -1,0 +1,310 @@
+//! The polling thread: it serves the group protocol and hands records over, nothing else. When
+//! the batch loop cannot keep up, or waits for a database, fetching is paused and polling goes on,
+//! so that the member is never thrown out of its group.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use millrace_contract::{Position, Topic};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
+
+use super::arrive::Record;
+use super::assign::{Assignment, Partition};
+use crate::core::Core;
+use crate::kafka::{self, Names};
+use crate::{Condition, Fault};
+
+/// Records handed over and not yet in a batch.
+const HANDED_OVER_MAX: usize = 1_000;
+/// A rebalance waits this long for the batch in hand.
+const REVOKE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// One look for a broker holds up polling no longer.
+const BROKER_LOOK_MAX: Duration = Duration::from_millis(500);
+/// Looking up offsets takes no longer.
+const LOOKUP_MAX: Duration = Duration::from_secs(5);
+
+/// The batch loop's end of the consumer.
+pub(crate) struct Link {
+    pub(crate) records: Receiver<Record>,
+    pub(crate) assignment: Arc<Assignment>,
+    consumer: Arc<BaseConsumer<Listener>>,
+    names: Names,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Hears of rebalances on the polling thread.
+pub(crate) struct Listener {
+    assignment: Arc<Assignment>,
+    topics: Vec<&'static Topic>,
+    names: Names,
+    condition: Condition,
+    joined: AtomicBool,
+    brokers_down: AtomicBool,
+}
+
+/// Joins the group and starts polling.
+pub(crate) fn start(
+    core: &Core,
+    domain: &str,
+    reads: &[(&'static str, &'static Topic)],
+    condition: Condition,
+) -> Result<Link, Fault> {
+    let names = Names::new(&core.config);
+    let mut topics: Vec<&'static Topic> = reads.iter().map(|(_, topic)| *topic).collect();
+    topics.sort_by_key(|topic| topic.name);
+    topics.dedup();
+    let assignment = Arc::new(Assignment::default());
+    let listener = Listener {
+        assignment: assignment.clone(),
+        topics: topics.clone(),
+        names: names.clone(),
+        condition,
+        joined: AtomicBool::new(false),
+        brokers_down: AtomicBool::new(false),
+    };
+    let group = names.group(domain, core.service);
+    let client_id = format!("{}-{}", core.service, std::process::id());
+    let config = kafka::consumer(&core.config, &group, &client_id);
+    let consumer: BaseConsumer<Listener> =
+        config.create_with_context(listener).map_err(Fault::transient)?;
+    let subscribed: Vec<String> = topics.iter().map(|topic| names.topic(topic.name)).collect();
+    let subscribed: Vec<&str> = subscribed.iter().map(String::as_str).collect();
+    consumer.subscribe(&subscribed).map_err(Fault::transient)?;
+    let consumer = Arc::new(consumer);
+    let (sender, records) = channel(HANDED_OVER_MAX);
+    let poller = Poller { consumer: consumer.clone(), sender, overflow: VecDeque::new() };
+    let thread = std::thread::Builder::new()
+        .name(format!("poll-{}", core.service))
+        .spawn(move || poller.run())
+        .map_err(Fault::transient)?;
+    Ok(Link { records, assignment, consumer, names, thread: Some(thread) })
+}
+
+impl Link {
+    /// Remembers how far each partition is done; the client commits it in the background.
+    pub(crate) fn store_offsets(&self, next: impl IntoIterator<Item = (Partition, i64)>) {
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), offset) in next {
+            let topic = self.names.topic(topic);
+            if let Err(error) = list.add_partition_offset(&topic, partition, Offset::Offset(offset))
+            {
+                tracing::debug!(%error, topic, partition, "offset not listed");
+            }
+        }
+        if let Err(error) = self.consumer.store_offsets(&list) {
+            tracing::debug!(%error, "an offset of a revoked partition was not stored");
+        }
+    }
+
+    /// Stops fetching a partition until it is assigned anew.
+    pub(crate) fn stop(&self, partition: Partition) {
+        self.assignment.stop(partition);
+        pause(&self.consumer, &self.names, &[partition]);
+    }
+
+    /// The committed offset and the lowest offset of a partition.
+    pub(crate) async fn bounds(&self, partition: Partition) -> Result<(Option<i64>, i64), Fault> {
+        let (consumer, topic) = (self.consumer.clone(), self.names.topic(partition.0));
+        let look = move || {
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&topic, partition.1);
+            let committed = consumer.committed_offsets(list, LOOKUP_MAX)?;
+            let committed = committed.find_partition(&topic, partition.1);
+            let committed = match committed.map(|element| element.offset()) {
+                Some(Offset::Offset(offset)) => Some(offset),
+                _ => None,
+            };
+            let (low, _high) = consumer.fetch_watermarks(&topic, partition.1, LOOKUP_MAX)?;
+            Ok::<_, KafkaError>((committed, low))
+        };
+        let looked = tokio::task::spawn_blocking(look).await.map_err(Fault::transient)?;
+        looked.map_err(Fault::transient)
+    }
+
+    /// Leaves the group; the client commits what is stored on its way out.
+    pub(crate) async fn close(self) {
+        let Self { records, consumer, thread, .. } = self;
+        drop(records);
+        let leave = tokio::task::spawn_blocking(move || {
+            drop(consumer);
+            if let Some(thread) = thread
+                && thread.join().is_err()
+            {
+                tracing::error!("the polling thread panicked");
+            }
+        });
+        if tokio::time::timeout(REVOKE_WAIT_MAX, leave).await.is_err() {
+            tracing::warn!("left the consumer group without a goodbye: the broker did not answer");
+        }
+    }
+}
+
+/// The state of the polling thread.
+struct Poller {
+    consumer: Arc<BaseConsumer<Listener>>,
+    sender: Sender<Record>,
+    /// Records that found the hand-over full; fetching is paused while there are any.
+    overflow: VecDeque<Record>,
+}
+
+impl Poller {
+    fn run(mut self) {
+        while !self.sender.is_closed() {
+            let waiting = !self.overflow.is_empty();
+            let patience = Duration::from_millis(if waiting { 10 } else { 100 });
+            match self.consumer.poll(patience) {
+                Some(Ok(message)) => match self.own(&message) {
+                    Some(record) => self.hand_over(record),
+                    None => continue,
+                },
+                Some(Err(error)) => tracing::warn!(%error, "poll"),
+                None => {}
+            }
+            if waiting {
+                self.drain();
+            }
+            if self.consumer.context().brokers_down.load(Ordering::Relaxed) {
+                self.look_for_brokers();
+            }
+        }
+    }
+
+    fn own(&self, message: &BorrowedMessage<'_>) -> Option<Record> {
+        let listener = self.consumer.context();
+        let topic = listener.topic(message.topic())?.name;
+        let generation = listener.assignment.generation((topic, message.partition()))?;
+        let headers = message.headers().map(|headers| {
+            let own = |header: rdkafka::message::Header<'_, &[u8]>| {
+                (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
+            };
+            headers.iter().map(own).collect()
+        });
+        Some(Record {
+            position: Position { topic, partition: message.partition(), offset: message.offset() },
+            timestamp_ms: message.timestamp().to_millis(),
+            key: message.key().map(<[u8]>::to_vec),
+            payload: message.payload().map(<[u8]>::to_vec),
+            headers: headers.unwrap_or_default(),
+            generation,
+        })
+    }
+
+    fn hand_over(&mut self, record: Record) {
+        if !self.overflow.is_empty() {
+            self.overflow.push_back(record);
+            return self.pause();
+        }
+        if let Err(TrySendError::Full(record)) = self.sender.try_send(record) {
+            self.overflow.push_back(record);
+            self.pause();
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(record) = self.overflow.pop_front() {
+            if let Err(TrySendError::Full(record)) = self.sender.try_send(record) {
+                return self.overflow.push_front(record);
+            }
+        }
+        let listener = self.consumer.context();
+        let list = listener.names.list(&listener.assignment.flowing());
+        if let Err(error) = self.consumer.resume(&list) {
+            tracing::debug!(%error, "resume");
+        }
+    }
+
+    /// The client tells when the last broker went, not when the first came back.
+    fn look_for_brokers(&self) {
+        let listener = self.consumer.context();
+        let first = listener.topics.first().map(|topic| listener.names.topic(topic.name));
+        if self.consumer.fetch_metadata(first.as_deref(), BROKER_LOOK_MAX).is_ok() {
+            listener.brokers_down.store(false, Ordering::Relaxed);
+            listener.tell();
+        }
+    }
+
+    fn pause(&self) {
+        let listener = self.consumer.context();
+        pause(&self.consumer, &listener.names, &listener.assignment.flowing());
+    }
+}
+
+fn pause(consumer: &BaseConsumer<Listener>, names: &Names, partitions: &[Partition]) {
+    if let Err(error) = consumer.pause(&names.list(partitions)) {
+        tracing::debug!(%error, "pause");
+    }
+}
+
+impl Names {
+    fn list(&self, partitions: &[Partition]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in partitions {
+            list.add_partition(&self.topic(topic), *partition);
+        }
+        list
+    }
+}
+
+impl Listener {
+    fn tell(&self) {
+        if self.brokers_down.load(Ordering::Relaxed) {
+            self.condition.not("no broker is in reach");
+        } else if self.joined.load(Ordering::Relaxed) {
+            self.condition.ok();
+        } else {
+            self.condition.not("joining the consumer group");
+        }
+    }
+
+    fn topic(&self, on_broker: &str) -> Option<&'static Topic> {
+        let logical = self.names.logical(on_broker);
+        self.topics.iter().find(|topic| topic.name == logical).copied()
+    }
+
+    fn partitions(&self, list: &TopicPartitionList) -> Vec<Partition> {
+        if list.count() == 0 {
+            return vec![];
+        }
+        let ours = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            Some((self.topic(element.topic())?.name, element.partition()))
+        };
+        list.elements().iter().filter_map(ours).collect()
+    }
+}
+
+impl ClientContext for Listener {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "consumer");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.brokers_down.store(true, Ordering::Relaxed);
+            self.tell();
+        }
+    }
+}
+
+impl ConsumerContext for Listener {
+    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Revoke(list) => {
+                self.assignment.revoke(&self.partitions(list), REVOKE_WAIT_MAX);
+            }
+            Rebalance::Assign(list) => self.assignment.assign(&self.partitions(list)),
+            Rebalance::Error(error) => tracing::warn!(%error, "rebalance"),
+        }
+    }
+
+    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(_) = rebalance {
+            self.joined.store(true, Ordering::Relaxed);
+            self.tell();
+        }
+    }
+}

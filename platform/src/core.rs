@@ -1,0 +1,84 @@
+//! What every part of a mounted service shares: its database, its pen and its signals.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::{Notify, watch};
+
+use crate::telemetry::{Metrics, Tracing};
+use crate::{Config, Emit, Fault, Registry, Tx, store};
+
+/// No transaction may take longer; past it the connection is closed and the server rolls back.
+const TX_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// A mounted service's shared parts.
+pub(crate) struct Core {
+    pub(crate) service: &'static str,
+    pub(crate) config: Config,
+    pub(crate) pool: PgPool,
+    pub(crate) registry: Registry,
+    pub(crate) metrics: Metrics,
+    pub(crate) tracing: Tracing,
+    pub(crate) settings: Arc<dyn Any + Send + Sync>,
+    pub(crate) declared: Arc<[&'static str]>,
+    /// Registry ids of the schemas the service emits and reads, by fact; empty until the registry
+    /// answered.
+    pub(crate) schema_ids: OnceLock<HashMap<&'static str, u32>>,
+    /// Tells the relay that the outbox has new rows.
+    pub(crate) wake: Notify,
+    /// Counts the commits of this service's batches.
+    pub(crate) changes: watch::Sender<u64>,
+}
+
+impl Core {
+    /// Opens a transaction.
+    pub(crate) async fn begin(&self) -> Result<Tx, Fault> {
+        within(Duration::from_secs(5), Tx::begin(&self.pool, self.settings.clone())).await
+    }
+
+    /// A pen for this transaction.
+    pub(crate) fn pen(&self, tx: &Tx) -> Emit {
+        Emit::new(tx.now(), self.declared.clone(), self.tracing.clone())
+    }
+
+    /// Writes what was announced to the outbox and says whether there was anything.
+    pub(crate) async fn announce(&self, tx: &mut Tx, emit: Emit) -> Result<bool, Fault> {
+        let facts = emit.finish().map_err(|name| {
+            Fault::poison(format!("{} emits {name} without declaring it", self.service))
+        })?;
+        if facts.is_empty() {
+            return Ok(false);
+        }
+        let ids = self.schema_ids.get();
+        let ids = ids.ok_or_else(|| Fault::transient("the registry has not answered yet"))?;
+        store::announce(tx, &facts, ids).await?;
+        Ok(true)
+    }
+
+    /// Tells whoever waits that a transaction was committed.
+    pub(crate) fn committed(&self, announced: bool) {
+        if announced {
+            self.wake.notify_one();
+        }
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+/// Work on the database under the deadline of a transaction.
+pub(crate) async fn in_time<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    within(TX_TIME_MAX, work).await
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Fault::transient(format!("the database did not answer within {limit:?}"))),
+    }
+}

@@ -1,0 +1,43 @@
+//! Millrace: how facts are carried. Services declare what they read, decide and emit; this crate
+//! consumes by batches, deduplicates, commits state and announcements in one transaction, and
+//! publishes in the order of each key. It knows nothing of orders.
+#![warn(missing_docs)]
+
+pub mod admin;
+pub mod config;
+mod consume;
+mod core;
+mod door;
+pub mod embedded;
+mod emit;
+mod fail;
+mod fault;
+mod health;
+pub mod http;
+mod kafka;
+mod life;
+mod outbox;
+mod process;
+mod registry;
+mod runtime;
+mod service;
+mod store;
+mod telemetry;
+mod tx;
+
+pub use config::{Config, ConfigError, Loaded, Origin, Secret};
+pub use door::{Answer, Door};
+pub use emit::Emit;
+pub use fault::{Fault, Poison, Source};
+pub use health::{Condition, Health};
+pub use http::{Caller, IdempotencyKey, Json, Path, Problem, Query};
+pub use millrace_contract as contract;
+pub use millrace_contract::{
+    Cause, Currency, Envelope, Event, EventId, Money, MoneyError, Position, Timestamp, Topic,
+};
+pub use process::{main, main_with};
+pub use registry::{Registry, RegistryError};
+pub use runtime::{RunError, Running, mount};
+pub use service::{Decide, Fold, Service, ServiceBuilder, Sweep, View, WorkingSet};
+pub use telemetry::log;
+pub use tx::Tx;

@@ -1,0 +1,169 @@
+//! Day partitions of inbox and outbox. They are made ahead and dropped whole: deleting rows one by
+//! one bloats a queue table until it stalls.
+
+use std::time::Duration;
+
+use millrace_contract::{Cleanup, Topic};
+use sqlx::{AssertSqlSafe, PgPool, Row};
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::Fault;
+
+/// Partitions exist this many days ahead.
+const DAYS_AHEAD: i64 = 3;
+/// Kept beyond the retention of the topics: segments are deleted late, and clocks differ.
+const MARGIN: Duration = Duration::from_secs(2 * 24 * 3600);
+/// Answers under idempotency keys are replayed for this long.
+const IDEMPOTENCY_DAYS: i32 = 7;
+
+/// How long rows of inbox and outbox can still matter.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Horizon {
+    /// `None`: a topic that is never deleted may be read again from its first record.
+    pub(crate) inbox: Option<Duration>,
+    pub(crate) outbox: Option<Duration>,
+}
+
+impl Horizon {
+    /// Derived, not a clock: an inbox row may go when no topic can deliver its record again.
+    pub(crate) fn derive(reads: &[&Topic], emits: &[&Topic]) -> Self {
+        Self { inbox: longest(reads), outbox: longest(emits) }
+    }
+}
+
+fn longest(topics: &[&Topic]) -> Option<Duration> {
+    let retention = topics.iter().map(|topic| match topic.cleanup {
+        Cleanup::Delete { retention_ms } => Some(Duration::from_millis(retention_ms)),
+        Cleanup::Compact => None,
+    });
+    let all: Option<Vec<Duration>> = retention.collect();
+    Some(all?.into_iter().max().unwrap_or_default() + MARGIN)
+}
+
+/// Makes the partitions of the coming days and drops those past the horizon.
+pub(crate) async fn maintain(pool: &PgPool, horizon: &Horizon) -> Result<(), Fault> {
+    let mut conn = pool.acquire().await?;
+    sqlx::raw_sql("SET lock_timeout = '2s'").execute(&mut *conn).await?;
+    let today = OffsetDateTime::now_utc().date();
+    for table in ["inbox", "outbox"] {
+        for ahead in -1..=DAYS_AHEAD {
+            let day = today.saturating_add(time::Duration::days(ahead));
+            if let Err(error) = sqlx::raw_sql(create(table, day)).execute(&mut *conn).await {
+                tracing::warn!(%error, table, %day, "day partition was not made");
+            }
+        }
+    }
+    for (table, keep) in [("inbox", horizon.inbox), ("outbox", horizon.outbox)] {
+        let Some(keep) = keep else { continue };
+        let oldest = (OffsetDateTime::now_utc() - keep).date();
+        for partition in expired(&mut conn, table, oldest).await? {
+            tracing::info!(partition, "dropping a day past the horizon");
+            let drop = AssertSqlSafe(format!("DROP TABLE millrace.{partition}"));
+            sqlx::raw_sql(drop).execute(&mut *conn).await?;
+        }
+    }
+    sqlx::query(
+        "DELETE FROM millrace.idempotency WHERE created_at < now() - make_interval(days => $1)",
+    )
+    .bind(IDEMPOTENCY_DAYS)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::raw_sql("RESET lock_timeout").execute(&mut *conn).await?;
+    Ok(())
+}
+
+fn create(table: &str, day: Date) -> AssertSqlSafe<String> {
+    let (from, to) = (first_id(day), first_id(day.saturating_add(time::Duration::days(1))));
+    let name = partition_name(table, day);
+    AssertSqlSafe(format!(
+        "CREATE TABLE IF NOT EXISTS millrace.{name} PARTITION OF millrace.{table} \
+         FOR VALUES FROM ('{from}') TO ('{to}')"
+    ))
+}
+
+fn partition_name(table: &str, day: Date) -> String {
+    format!("{table}_{:04}{:02}{:02}", day.year(), u8::from(day.month()), day.day())
+}
+
+/// The smallest UUIDv7 of a day: its first 48 bits are milliseconds since the epoch.
+fn first_id(day: Date) -> Uuid {
+    let millis = day.midnight().assume_utc().unix_timestamp() as u64 * 1000;
+    Uuid::from_u128(u128::from(millis) << 80)
+}
+
+/// Partitions wholly before `oldest`; of the outbox only those with nothing left to send.
+async fn expired(
+    conn: &mut sqlx::PgConnection,
+    table: &str,
+    oldest: Date,
+) -> Result<Vec<String>, Fault> {
+    let children = sqlx::query(
+        "SELECT child.relname::text FROM pg_inherits
+         JOIN pg_class child ON child.oid = inhrelid
+         WHERE inhparent = ('millrace.' || $1)::regclass
+           AND child.relname ~ '_[0-9]{8}$' AND child.relname < $2
+         ORDER BY 1",
+    );
+    let rows =
+        children.bind(table).bind(partition_name(table, oldest)).fetch_all(&mut *conn).await?;
+    let mut expired = vec![];
+    for name in rows.iter().map(|row| row.get::<String, _>(0)) {
+        let waiting = AssertSqlSafe(format!(
+            "SELECT EXISTS (SELECT 1 FROM millrace.{name} WHERE sent_at IS NULL)"
+        ));
+        let unsent = table == "outbox"
+            && sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut *conn).await?;
+        if !unsent {
+            expired.push(name);
+        }
+    }
+    Ok(expired)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::date;
+
+    use super::*;
+
+    const WEEK: u64 = 7 * 24 * 3600 * 1000;
+
+    fn topic(cleanup: Cleanup) -> Topic {
+        Topic { name: "t", owner: "o", partitions: 6, cleanup, key: "k", readers: &[] }
+    }
+
+    #[test]
+    fn the_horizon_follows_the_longest_retention() {
+        let week = topic(Cleanup::Delete { retention_ms: WEEK });
+        let day = topic(Cleanup::Delete { retention_ms: WEEK / 7 });
+        let horizon = Horizon::derive(&[&day, &week], &[&day]);
+        assert_eq!(horizon.inbox, Some(Duration::from_millis(WEEK) + MARGIN));
+        assert_eq!(horizon.outbox, Some(Duration::from_millis(WEEK / 7) + MARGIN));
+    }
+
+    #[test]
+    fn an_inbox_behind_a_compacted_topic_is_kept_for_ever() {
+        let compacted = topic(Cleanup::Compact);
+        assert_eq!(Horizon::derive(&[&compacted], &[]).inbox, None);
+    }
+
+    #[test]
+    fn a_day_holds_exactly_the_ids_made_in_it() {
+        let day = date!(2026 - 11 - 21);
+        let at = |millis: u64| {
+            let seconds = millis / 1000;
+            let stamp = uuid::Timestamp::from_unix(
+                uuid::NoContext,
+                seconds,
+                (millis % 1000) as u32 * 1_000_000,
+            );
+            Uuid::new_v7(stamp)
+        };
+        let start = day.midnight().assume_utc().unix_timestamp() as u64 * 1000;
+        let next = day.next_day().expect("a day follows");
+        assert!(first_id(day) <= at(start) && at(start + 86_399_999) < first_id(next));
+        assert!(at(start - 1) < first_id(day));
+        assert_eq!(partition_name("inbox", day), "inbox_20261121");
+    }
+}

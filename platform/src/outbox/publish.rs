@@ -1,0 +1,251 @@
+//! A batch on its way to the broker: sent as a whole, every acknowledgement awaited.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use millrace_contract::TraceContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer, PurgeConfig};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::Fault;
+use crate::contract::Timestamp;
+use crate::core::Core;
+use crate::kafka::{self, Names};
+
+/// The broker must show its topics within this time.
+const LOOK_MAX: Duration = Duration::from_secs(5);
+
+/// A row of the outbox.
+pub(super) struct Outgoing {
+    pub(super) event_id: Uuid,
+    topic: String,
+    name: String,
+    pub(super) key: String,
+    version: i64,
+    payload: Vec<u8>,
+    correlation_id: String,
+    causation_id: Option<Uuid>,
+    traceparent: Option<String>,
+    occurred_at: Timestamp,
+    recorded_at: Timestamp,
+}
+
+impl Outgoing {
+    pub(super) fn from_row(row: &PgRow) -> Self {
+        Self {
+            event_id: row.get(0),
+            topic: row.get(1),
+            name: row.get(2),
+            key: row.get(3),
+            version: row.get(4),
+            payload: row.get(5),
+            correlation_id: row.get(6),
+            causation_id: row.get(7),
+            traceparent: row.get(8),
+            occurred_at: row.get::<time::OffsetDateTime, _>(9).into(),
+            recorded_at: row.get::<time::OffsetDateTime, _>(10).into(),
+        }
+    }
+
+    /// CloudEvents attributes in binary mode.
+    fn headers(&self, service: &str, registry: &str) -> OwnedHeaders {
+        let domain = self.topic.split('.').next().unwrap_or_default();
+        let schema_id = millrace_contract::unframe(&self.payload).map_or(0, |(id, _)| id);
+        let mut headers = vec![
+            ("ce_specversion", "1.0".to_owned()),
+            ("ce_id", self.event_id.to_string()),
+            ("ce_source", format!("/{domain}/{service}")),
+            ("ce_type", self.name.clone()),
+            ("ce_subject", self.key.clone()),
+            ("ce_partitionkey", self.key.clone()),
+            ("ce_time", self.occurred_at.to_string()),
+            ("ce_recordedtime", self.recorded_at.to_string()),
+            ("ce_dataschema", format!("{registry}/schemas/ids/{schema_id}")),
+            ("ce_sequence", format!("{:020}", self.version)),
+            ("ce_correlationid", self.correlation_id.clone()),
+            ("content-type", "application/avro".to_owned()),
+        ];
+        if let Some(causation) = self.causation_id {
+            headers.push(("ce_causationid", causation.to_string()));
+        }
+        if let Some(traceparent) = &self.traceparent {
+            headers.push(("traceparent", traceparent.clone()));
+        }
+        let insert = |all: OwnedHeaders, (key, value): &(&str, String)| {
+            all.insert(Header { key, value: Some(value) })
+        };
+        headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), insert)
+    }
+}
+
+/// What became of a batch.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Indices of rows to mark as sent: for each key a prefix without a hole.
+    pub(super) acknowledged: Vec<usize>,
+    /// Keys with a record the broker will never take, and why.
+    pub(super) refused: Vec<(String, String)>,
+    /// The broker is away: the producer must be thrown away, since a record that timed out in its
+    /// queue and a later one of the same key that did not would stand in the wrong order.
+    pub(super) failed: Option<Fault>,
+}
+
+/// A producer of one session.
+pub(super) struct Publisher {
+    producer: FutureProducer,
+    names: Names,
+    registry_url: String,
+    patience: Duration,
+}
+
+impl Publisher {
+    pub(super) async fn connect(core: &Core) -> Result<Self, Fault> {
+        let client_id = format!("{}-{}", core.service, std::process::id());
+        let config = kafka::producer(&core.config, &client_id);
+        let publisher = Self {
+            producer: config.create().map_err(Fault::transient)?,
+            names: Names::new(&core.config),
+            registry_url: core.config.registry.url.clone(),
+            patience: core.config.outbox.delivery_timeout,
+        };
+        publisher.look().await?;
+        Ok(publisher)
+    }
+
+    /// Asks the broker for its topics: warms the connection, and notices a broker that is away
+    /// before there is anything to send.
+    pub(super) async fn look(&self) -> Result<(), Fault> {
+        let producer = self.producer.clone();
+        let look = move || producer.client().fetch_metadata(None, LOOK_MAX).map(drop);
+        let looked = tokio::task::spawn_blocking(look).await.map_err(Fault::transient)?;
+        looked.map_err(Fault::transient)
+    }
+
+    /// Sends everything, then awaits everything.
+    pub(super) async fn publish(&self, core: &Core, rows: &[Outgoing]) -> Outcome {
+        let began = Instant::now();
+        let creates: Vec<TraceContext> =
+            rows.iter().filter_map(|row| row.traceparent.clone().map(TraceContext)).collect();
+        let topic = rows.first().map_or("", |row| row.topic.as_str());
+        let mut span = core.tracing.send(topic, rows.len(), creates.iter());
+        let mut sent = Vec::with_capacity(rows.len());
+        let mut outcome = Outcome::default();
+        let mut held: HashSet<&str> = HashSet::new();
+        for row in rows {
+            if outcome.failed.is_some() || held.contains(row.key.as_str()) {
+                sent.push(None);
+                continue;
+            }
+            match self.enqueue(core.service, row).await {
+                Ok(delivery) => sent.push(Some(delivery)),
+                Err(error) => {
+                    sent.push(None);
+                    held.insert(&row.key);
+                    outcome.note(&row.key, &error);
+                }
+            }
+        }
+        self.collect(rows, sent, &mut outcome).await;
+        if outcome.failed.is_some() {
+            span.fail("broker");
+        }
+        for topic in rows.iter().map(|row| row.topic.as_str()).collect::<HashSet<_>>() {
+            let of_topic = |index: &&usize| rows[**index].topic == topic;
+            let count = outcome.acknowledged.iter().filter(of_topic).count();
+            core.metrics.published(topic, count as u64);
+            core.metrics.sent_duration(topic, began.elapsed());
+        }
+        outcome
+    }
+
+    async fn enqueue(&self, service: &str, row: &Outgoing) -> Result<DeliveryFuture, KafkaError> {
+        let topic = self.names.topic(&row.topic);
+        let headers = row.headers(service, &self.registry_url);
+        let mut record =
+            FutureRecord::to(&topic).key(&row.key).payload(&row.payload).headers(headers);
+        let began = Instant::now();
+        loop {
+            match self.producer.send_result(record) {
+                Ok(delivery) => return Ok(delivery),
+                Err((error, returned)) => {
+                    let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+                    if !full || began.elapsed() > self.patience {
+                        return Err(error);
+                    }
+                    record = returned;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        }
+    }
+
+    async fn collect(
+        &self,
+        rows: &[Outgoing],
+        sent: Vec<Option<DeliveryFuture>>,
+        outcome: &mut Outcome,
+    ) {
+        let mut broken: HashSet<&str> = HashSet::new();
+        let deadline = tokio::time::Instant::now() + self.patience + Duration::from_secs(5);
+        for (index, delivery) in sent.into_iter().enumerate() {
+            let row = &rows[index];
+            let acknowledged = match delivery {
+                None => false,
+                Some(delivery) => match tokio::time::timeout_at(deadline, delivery).await {
+                    Ok(Ok(Ok(_))) => true,
+                    Ok(Ok(Err((error, _)))) => {
+                        outcome.note(&row.key, &error);
+                        false
+                    }
+                    Ok(Err(_)) | Err(_) => {
+                        outcome.failed = Some(Fault::transient("the broker did not acknowledge"));
+                        false
+                    }
+                },
+            };
+            if !acknowledged {
+                broken.insert(&row.key);
+            } else if !broken.contains(row.key.as_str()) {
+                outcome.acknowledged.push(index);
+            }
+        }
+    }
+
+    /// Lets what is queued leave, or makes sure that nothing does.
+    pub(super) async fn close(self, orderly: bool) {
+        let close = move || {
+            if orderly {
+                if let Err(error) = self.producer.flush(Duration::from_secs(2)) {
+                    tracing::warn!(%error, "unsent facts stay in the outbox");
+                }
+            } else {
+                self.producer.purge(PurgeConfig::default().queue().inflight());
+            }
+        };
+        if tokio::task::spawn_blocking(close).await.is_err() {
+            tracing::error!("closing the producer panicked");
+        }
+    }
+}
+
+impl Outcome {
+    fn note(&mut self, key: &str, error: &KafkaError) {
+        let refused = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::MessageSizeTooLarge
+                    | RDKafkaErrorCode::InvalidRecord
+                    | RDKafkaErrorCode::InvalidMessage
+            )
+        );
+        if refused {
+            self.refused.push((key.to_owned(), error.to_string()));
+        } else {
+            self.failed = Some(Fault::transient(error.clone()));
+        }
+    }
+}

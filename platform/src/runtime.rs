@@ -1,0 +1,210 @@
+//! A mounted service: its tasks, their owner and their end.
+//!
+//! Start: configuration and schemas are checked before a port opens; what is away is waited for,
+//! not ready. End: not ready, stop consuming, drain HTTP, publish what is left, leave.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::core::Core;
+use crate::kafka::Names;
+use crate::life::Life;
+use crate::service::Service;
+use crate::telemetry::{Metrics, Tracing};
+use crate::{Config, Health, Registry, RegistryError, Source};
+
+/// Why a service could not be mounted, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Configuration or contract: it cannot run as it is, and waiting will not help.
+    #[error("{0}")]
+    Refused(String),
+    /// A part of it ended by itself.
+    #[error("{0}")]
+    Ended(#[source] Source),
+}
+
+/// A mounted service.
+pub struct Running {
+    name: &'static str,
+    url: String,
+    health: Health,
+    held: watch::Sender<bool>,
+    stop: CancellationToken,
+    ended: tokio::task::JoinHandle<Result<(), RunError>>,
+}
+
+impl Running {
+    /// The service's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Base URL of its HTTP door.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its conditions.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Stops handling facts and due work, while the front door stays open and the member stays in
+    /// its group.
+    pub fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    /// Handles facts again.
+    pub fn release(&self) {
+        self.held.send_replace(false);
+    }
+
+    /// Begins the drain, without waiting for its end.
+    pub fn begin_stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub(crate) fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Drains and ends. Takes at most the configured drain time and a little more.
+    pub async fn stop(self) -> Result<(), RunError> {
+        self.stop.cancel();
+        self.wait().await
+    }
+
+    /// Waits until it ends, by [`Running::begin_stop`] or because a part of it failed.
+    pub async fn wait(self) -> Result<(), RunError> {
+        self.ended.await.map_err(|error| RunError::Ended(error.into()))?
+    }
+}
+
+/// Mounts a service in this process. Returns as soon as its port is open, which may be long before
+/// it is ready.
+pub async fn mount(service: Service, config: Config) -> Result<Running, RunError> {
+    let tracing = Tracing::start(service.name, &config.trace, env!("CARGO_PKG_VERSION"));
+    mount_traced(service, config, tracing).await
+}
+
+pub(crate) async fn mount_traced(
+    service: Service,
+    config: Config,
+    tracing: Tracing,
+) -> Result<Running, RunError> {
+    let (name, health) = (service.name, Health::new());
+    let started = health.condition("start");
+    started.not("starting");
+    let core = Arc::new(core(&service, config, tracing)?);
+    match learn_schema_ids(&core, &service).await {
+        Err(RegistryError::Missing { what }) => return Err(missing(&what)),
+        Err(error) => tracing::warn!(service = name, %error, "waiting for the registry"),
+        Ok(()) => {}
+    }
+    let listen = &core.config.http.listen;
+    let listener = TcpListener::bind(listen).await;
+    let listener =
+        listener.map_err(|error| RunError::Refused(format!("http.listen {listen}: {error}")))?;
+    let address = listener.local_addr().map_err(|error| RunError::Ended(error.into()))?;
+    let (held, is_held) = watch::channel(false);
+    let stop = CancellationToken::new();
+    let life = Life {
+        core,
+        service: Arc::new(service),
+        health: health.clone(),
+        started,
+        stop: stop.clone(),
+    };
+    let ended = tokio::spawn(life.run(listener, is_held));
+    Ok(Running { name, url: format!("http://{address}"), health, held, stop, ended })
+}
+
+fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, RunError> {
+    let given = config.service.get(service.name).cloned();
+    let settings = settings(service, given).map_err(RunError::Refused)?;
+    let url = config.database.url();
+    let options: PgConnectOptions =
+        url.parse().map_err(|error| RunError::Refused(format!("database.url: {error}")))?;
+    let names = Names::new(&config);
+    let group = names.group(service.domain(), service.name);
+    Ok(Core {
+        service: service.name,
+        pool: pool(options, &config),
+        registry: Registry::new(&config.registry),
+        metrics: Metrics::new(service.name, &group, env!("CARGO_PKG_VERSION")),
+        tracing,
+        settings,
+        declared: service.emits.iter().map(|emits| emits.name).collect(),
+        schema_ids: OnceLock::new(),
+        wake: Notify::new(),
+        changes: watch::channel(0).0,
+        config,
+    })
+}
+
+/// The service's own settings: its defaults, overridden by what the configuration gives.
+fn settings(
+    service: &Service,
+    given: Option<serde_json::Value>,
+) -> Result<Arc<dyn std::any::Any + Send + Sync>, String> {
+    let mut settings = service.settings.defaults();
+    let known: Vec<String> =
+        settings.as_object().map(|all| all.keys().cloned().collect()).unwrap_or_default();
+    if let (Some(all), Some(given)) =
+        (settings.as_object_mut(), given.as_ref().and_then(serde_json::Value::as_object))
+    {
+        for (key, value) in given {
+            if !all.contains_key(key) {
+                let known = known.join(", ");
+                return Err(format!("service.{}.{key} is unknown; known: {known}", service.name));
+            }
+            all.insert(key.clone(), value.clone());
+        }
+    }
+    let parsed = service.settings.parse(settings);
+    parsed.map_err(|error| format!("service.{}: {error}", service.name))
+}
+
+fn pool(options: PgConnectOptions, config: &Config) -> PgPool {
+    let statement = config.database.statement_timeout.as_millis().to_string();
+    let options = options.options([
+        ("statement_timeout", statement.as_str()),
+        ("lock_timeout", "4000"),
+        ("idle_in_transaction_session_timeout", "20000"),
+    ]);
+    PgPoolOptions::new()
+        .max_connections(config.database.max_connections)
+        .acquire_timeout(Duration::from_secs(4))
+        .connect_lazy_with(options)
+}
+
+pub(crate) fn missing(what: &str) -> RunError {
+    RunError::Refused(format!(
+        "the registry lacks {what}; register the schemas first: millrace schema register"
+    ))
+}
+
+/// Asks the registry for the id of every schema the service emits or reads. A schema it emits must
+/// be there; one it reads may be unknown as long as nobody has written it.
+pub(crate) async fn learn_schema_ids(core: &Core, service: &Service) -> Result<(), RegistryError> {
+    let mut ids = HashMap::new();
+    for emits in &service.emits {
+        let subject = format!("{}-{}", emits.topic.name, emits.name);
+        ids.insert(emits.name, core.registry.id_of(&subject, emits.schema).await?);
+    }
+    for read in service.room.iter().flat_map(|room| room.facts()) {
+        let subject = format!("{}-{}", read.topic.name, read.name);
+        ids.insert(read.name, core.registry.id_of(&subject, read.schema).await?);
+    }
+    core.schema_ids.get_or_init(|| ids);
+    Ok(())
+}

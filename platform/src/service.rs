@@ -1,0 +1,275 @@
+//! A service as data: what it reads, decides, emits and serves, on one screen.
+
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_contract::{Envelope, Event, Topic};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::migrate::Migrator;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::consume::reaction::{Folder, Handler, Reaction, Room};
+use crate::{Door, Emit, Fault, Poison, Tx};
+
+/// The rows a service works on, loaded and saved for a whole batch with one statement for each
+/// table, so that the facts of a batch are decided in record order over the same rows.
+pub trait WorkingSet: Sized + Send + 'static {
+    /// Which rows a batch needs; every decision adds its own.
+    type Keys: Default + Send + Sync;
+
+    /// Locks and reads the rows: `= ANY($1) .. FOR UPDATE` with the keys sorted, so that two
+    /// transactions lock in the same order.
+    fn load(tx: &mut Tx, keys: &Self::Keys) -> impl Future<Output = Result<Self, Fault>> + Send;
+
+    /// Writes what changed, one statement for each table.
+    fn save(self, tx: &mut Tx) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// What a service decides when it learns of a fact. Pure: no clock, no I/O, no async.
+pub trait Decide<E: Event>: WorkingSet {
+    /// Adds the rows this fact needs.
+    fn keys(fact: &Envelope<E>, keys: &mut Self::Keys);
+
+    /// Decides first and applies after, so that a refused fact leaves the rows as they were.
+    fn decide(&mut self, fact: &Envelope<E>, emit: &mut Emit) -> Result<(), Poison>;
+}
+
+/// A read model: rows that are nothing but folded facts. It announces nothing, so that reading
+/// the topics again is safe by construction.
+pub trait View: WorkingSet {
+    /// Forgets what the facts of one topic partition have contributed, because they will all be
+    /// read again from the beginning.
+    fn wipe(
+        tx: &mut Tx,
+        topic: &str,
+        partition: i32,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// How one fact changes a view. No clock, no I/O.
+pub trait Fold<E: Event>: View {
+    /// Adds the rows this fact changes.
+    fn keys(fact: &Envelope<E>, keys: &mut Self::Keys);
+
+    /// Folds the fact into the rows. A fact that is folded twice must change nothing.
+    fn fold(&mut self, fact: &Envelope<E>);
+}
+
+/// Work that falls due by the database's clock, such as a deadline.
+pub trait Sweep: WorkingSet {
+    /// The keys of at most `limit` rows that are due at [`Tx::now`], locked with SKIP LOCKED, and
+    /// how many there are.
+    fn due(
+        tx: &mut Tx,
+        limit: i64,
+    ) -> impl Future<Output = Result<(Self::Keys, usize), Fault>> + Send;
+
+    /// Decides for every loaded row that is due.
+    fn sweep(&mut self, emit: &mut Emit) -> Result<(), Poison>;
+}
+
+/// A complete service, ready to be mounted.
+pub struct Service {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) migrations: Option<&'static Migrator>,
+    pub(crate) routes: Option<fn() -> OpenApiRouter<Door>>,
+    pub(crate) settings: Arc<dyn SettingsType>,
+    pub(crate) room: Option<Arc<dyn Room>>,
+    pub(crate) emits: Vec<Emits>,
+    pub(crate) sweep_every: Option<Duration>,
+}
+
+/// A fact a service may emit.
+#[derive(Clone, Copy)]
+pub(crate) struct Emits {
+    pub(crate) name: &'static str,
+    pub(crate) topic: &'static Topic,
+    pub(crate) schema: &'static str,
+}
+
+/// Builds a [`Service`]; `W` is the working set its reactions share.
+pub struct ServiceBuilder<W> {
+    service: Service,
+    reactions: Vec<Reaction<W>>,
+}
+
+/// The working set of a service that reacts to nothing.
+pub struct Nothing;
+
+impl Service {
+    /// Begins a service. The name is its consumer group, its database and its CloudEvents source.
+    pub fn named(name: &'static str) -> ServiceBuilder<Nothing> {
+        let service = Self {
+            name,
+            about: "",
+            migrations: None,
+            routes: None,
+            settings: Arc::new(NoSettings),
+            room: None,
+            emits: vec![],
+            sweep_every: None,
+        };
+        ServiceBuilder { service, reactions: vec![] }
+    }
+
+    /// The name given to [`Service::named`].
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// One sentence on what the service is for.
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
+
+    /// Facts it reacts to: name and topic.
+    pub fn reads(&self) -> Vec<(&'static str, &'static Topic)> {
+        self.room.as_ref().map(|room| room.reads()).unwrap_or_default()
+    }
+
+    /// Facts it emits: name and topic.
+    pub fn emits(&self) -> Vec<(&'static str, &'static Topic)> {
+        self.emits.iter().map(|emits| (emits.name, emits.topic)).collect()
+    }
+
+    /// The first word of its topics, which groups and sources carry too.
+    pub(crate) fn domain(&self) -> &'static str {
+        let topics = self.reads().into_iter().chain(self.emits());
+        let first = topics.map(|(_, topic)| topic.name).next();
+        first.and_then(|name| name.split('.').next()).unwrap_or("millrace")
+    }
+
+    /// Its HTTP interface as OpenAPI.
+    pub fn openapi(&self) -> utoipa::openapi::OpenApi {
+        crate::http::openapi(self.name, self.about, self.routes)
+    }
+}
+
+impl<W> ServiceBuilder<W> {
+    /// One sentence on what the service is for; it opens the canvas and the OpenAPI document.
+    pub fn about(mut self, about: &'static str) -> Self {
+        self.service.about = about;
+        self
+    }
+
+    /// The service's own tables. The platform brings its own beside them.
+    pub fn migrations(mut self, migrations: &'static Migrator) -> Self {
+        self.service.migrations = Some(migrations);
+        self
+    }
+
+    /// The front door: commands and queries.
+    pub fn http(mut self, routes: fn() -> OpenApiRouter<Door>) -> Self {
+        self.service.routes = Some(routes);
+        self
+    }
+
+    /// Settings of its own, read from `[service.<name>]`; the default must be valid.
+    pub fn settings<S>(mut self) -> Self
+    where
+        S: DeserializeOwned + Serialize + Default + Send + Sync + 'static,
+    {
+        self.service.settings = Arc::new(Typed::<S>(std::marker::PhantomData));
+        self
+    }
+
+    /// Declares a fact it emits; an undeclared one is refused.
+    pub fn emits<E: Event>(mut self) -> Self {
+        self.service.emits.push(Emits { name: E::NAME, topic: E::TOPIC, schema: E::SCHEMA });
+        self
+    }
+}
+
+impl ServiceBuilder<Nothing> {
+    /// The rows its reactions decide over. Comes before the first reaction.
+    pub fn rows<W: WorkingSet>(self) -> ServiceBuilder<W> {
+        ServiceBuilder { service: self.service, reactions: vec![] }
+    }
+
+    /// A service with a front door only.
+    pub fn build(self) -> Service {
+        self.service
+    }
+}
+
+impl<W: WorkingSet> ServiceBuilder<W> {
+    /// Reacts to a fact by a decision.
+    pub fn on<E: Event>(mut self) -> Self
+    where
+        W: Decide<E>,
+    {
+        self.reactions.push(Reaction::decides::<E>());
+        self
+    }
+
+    /// Looks for due work this often.
+    pub fn sweeps(mut self, every: Duration) -> Self
+    where
+        W: Sweep,
+    {
+        self.service.sweep_every = Some(every);
+        self.reactions.push(Reaction::sweeps());
+        self
+    }
+
+    /// Folds a fact into the view.
+    pub fn folds<E: Event>(mut self) -> Self
+    where
+        W: Fold<E>,
+    {
+        self.reactions.push(Reaction::folds::<E>());
+        self
+    }
+
+    /// A service whose rows are decided over: the inbox keeps every fact from acting twice.
+    pub fn build(mut self) -> Service {
+        self.service.room = Some(Arc::new(Handler::new(self.reactions)));
+        self.service
+    }
+
+    /// A service whose rows are a view: positions in the topics are kept beside the rows.
+    pub fn build_view(mut self) -> Service
+    where
+        W: View,
+    {
+        self.service.room = Some(Arc::new(Folder::new(self.reactions)));
+        self.service
+    }
+}
+
+/// The type of a service's own settings, erased.
+pub(crate) trait SettingsType: Send + Sync {
+    fn defaults(&self) -> serde_json::Value;
+    fn parse(&self, value: serde_json::Value) -> Result<Arc<dyn Any + Send + Sync>, String>;
+}
+
+struct NoSettings;
+struct Typed<S>(std::marker::PhantomData<fn() -> S>);
+
+impl SettingsType for NoSettings {
+    fn defaults(&self) -> serde_json::Value {
+        serde_json::json!({})
+    }
+
+    fn parse(&self, _value: serde_json::Value) -> Result<Arc<dyn Any + Send + Sync>, String> {
+        Ok(Arc::new(()))
+    }
+}
+
+impl<S> SettingsType for Typed<S>
+where
+    S: DeserializeOwned + Serialize + Default + Send + Sync + 'static,
+{
+    fn defaults(&self) -> serde_json::Value {
+        serde_json::to_value(S::default()).unwrap_or_default()
+    }
+
+    fn parse(&self, value: serde_json::Value) -> Result<Arc<dyn Any + Send + Sync>, String> {
+        let settings: S = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        Ok(Arc::new(settings))
+    }
+}

@@ -1,0 +1,245 @@
+//! The platform's SQL: inbox, versions, outbox, positions. Every statement works on a batch and
+//! costs the same number of round trips for one record as for five hundred.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use millrace_contract::{EventId, RECORD_BYTES_MAX};
+use sqlx::Row;
+use uuid::Uuid;
+
+use crate::consume::arrive::Arrived;
+use crate::emit::Announced;
+use crate::kafka::shard_of;
+use crate::{Fault, Tx};
+
+/// Versions by topic and key.
+pub(crate) type Versions = HashMap<(&'static str, String), u64>;
+
+/// Records the facts as arrived and says which of them had not arrived before. Comes first in the
+/// transaction: whoever inserts the row owns the effect. Ids are sorted, so that a zombie and its
+/// successor wait for each other instead of deadlocking.
+pub(crate) async fn inbox_insert(
+    tx: &mut Tx,
+    batch: &[&Arrived],
+) -> Result<HashSet<EventId>, Fault> {
+    let mut rows: Vec<&&Arrived> = batch.iter().collect();
+    rows.sort_by_key(|arrived| arrived.id);
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id.uuid()).collect();
+    let topics: Vec<&str> = rows.iter().map(|row| row.position.topic).collect();
+    let partitions: Vec<i32> = rows.iter().map(|row| row.position.partition).collect();
+    let offsets: Vec<i64> = rows.iter().map(|row| row.position.offset).collect();
+    let inserted = sqlx::query_scalar::<_, Uuid>(
+        r#"INSERT INTO millrace.inbox (event_id, topic, "partition", "offset")
+           SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[])
+           ON CONFLICT (event_id) DO NOTHING
+           RETURNING event_id"#,
+    )
+    .bind(ids)
+    .bind(topics)
+    .bind(partitions)
+    .bind(offsets)
+    .fetch_all(tx.db())
+    .await?;
+    let ids = inserted.into_iter().filter_map(|id| EventId::new(id).ok());
+    Ok(ids.collect())
+}
+
+/// The last version applied for each key of the batch. Rows are locked in key order.
+pub(crate) async fn last_versions(tx: &mut Tx, batch: &[&Arrived]) -> Result<Versions, Fault> {
+    let (topics, keys): (Vec<&str>, Vec<&str>) =
+        batch.iter().map(|row| (row.position.topic, row.key.as_str())).unzip();
+    let rows = sqlx::query(
+        "SELECT topic, key, version FROM millrace.last_version
+         WHERE (topic, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+         ORDER BY topic, key FOR UPDATE",
+    )
+    .bind(&topics)
+    .bind(&keys)
+    .fetch_all(tx.db())
+    .await?;
+    let names: HashMap<&str, &'static str> =
+        batch.iter().map(|row| (row.position.topic, row.position.topic)).collect();
+    let version = |row: &sqlx::postgres::PgRow| {
+        let topic = names.get(row.get::<&str, _>(0)).copied()?;
+        Some(((topic, row.get::<String, _>(1)), row.get::<i64, _>(2) as u64))
+    };
+    Ok(rows.iter().filter_map(version).collect())
+}
+
+/// Remembers the versions applied by this transaction.
+pub(crate) async fn save_last_versions(tx: &mut Tx, applied: &Versions) -> Result<(), Fault> {
+    let sorted: BTreeMap<_, _> = applied.iter().collect();
+    let topics: Vec<&str> = sorted.keys().map(|(topic, _)| *topic).collect();
+    let keys: Vec<&str> = sorted.keys().map(|(_, key)| key.as_str()).collect();
+    let versions: Vec<i64> = sorted.values().map(|version| **version as i64).collect();
+    sqlx::query(
+        "INSERT INTO millrace.last_version AS last (topic, key, version)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+         ON CONFLICT (topic, key) DO UPDATE SET version = EXCLUDED.version
+         WHERE last.version < EXCLUDED.version",
+    )
+    .bind(topics)
+    .bind(keys)
+    .bind(versions)
+    .execute(tx.db())
+    .await?;
+    Ok(())
+}
+
+/// Draws the next versions of every key under the key's row lock, then writes the facts to the
+/// outbox: the lock comes before the outbox id, so that ids of one key are in commit order.
+pub(crate) async fn announce(
+    tx: &mut Tx,
+    facts: &[Announced],
+    schema_ids: &HashMap<&'static str, u32>,
+) -> Result<(), Fault> {
+    if facts.is_empty() {
+        return Ok(());
+    }
+    let mut counts: BTreeMap<(&'static str, &str), i64> = BTreeMap::new();
+    for fact in facts {
+        *counts.entry((fact.topic.name, fact.key.as_str())).or_default() += 1;
+    }
+    let mut next = draw_versions(tx, &counts).await?;
+    let mut rows = Rows::default();
+    for fact in facts {
+        let version = next
+            .get_mut(&(fact.topic.name.to_owned(), fact.key.clone()))
+            .ok_or_else(|| Fault::transient("the database did not give every version"))?;
+        let schema_id = schema_ids
+            .get(fact.name)
+            .ok_or_else(|| Fault::transient("schema ids are not known yet"))?;
+        rows.push(fact, *version, *schema_id)?;
+        *version += 1;
+    }
+    rows.insert(tx).await
+}
+
+/// The first new version of each key.
+async fn draw_versions(
+    tx: &mut Tx,
+    counts: &BTreeMap<(&'static str, &str), i64>,
+) -> Result<HashMap<(String, String), i64>, Fault> {
+    let topics: Vec<&str> = counts.keys().map(|(topic, _)| *topic).collect();
+    let keys: Vec<&str> = counts.keys().map(|(_, key)| *key).collect();
+    let counted: Vec<i64> = counts.values().copied().collect();
+    let rows = sqlx::query(
+        "INSERT INTO millrace.stream_version AS stream (topic, key, version)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+         ON CONFLICT (topic, key) DO UPDATE SET version = stream.version + EXCLUDED.version
+         RETURNING topic, key, version",
+    )
+    .bind(topics)
+    .bind(keys)
+    .bind(counted)
+    .fetch_all(tx.db())
+    .await?;
+    let first = |row: &sqlx::postgres::PgRow| {
+        let (topic, key, last): (String, String, i64) = (row.get(0), row.get(1), row.get(2));
+        let count = counts.get(&(topic.as_str(), key.as_str())).copied().unwrap_or(1);
+        ((topic, key), last - count + 1)
+    };
+    Ok(rows.iter().map(first).collect())
+}
+
+/// Columns of outbox rows.
+#[derive(Default)]
+struct Rows {
+    event_id: Vec<Uuid>,
+    shard: Vec<i16>,
+    topic: Vec<&'static str>,
+    name: Vec<&'static str>,
+    key: Vec<String>,
+    version: Vec<i64>,
+    payload: Vec<Vec<u8>>,
+    correlation: Vec<String>,
+    causation: Vec<Option<Uuid>>,
+    traceparent: Vec<Option<String>>,
+    occurred_at: Vec<time::OffsetDateTime>,
+}
+
+impl Rows {
+    /// A fact that no broker would take is refused here, where it costs one command, and not at
+    /// the relay, where it would hold up its key.
+    fn push(&mut self, fact: &Announced, version: i64, schema_id: u32) -> Result<(), Fault> {
+        if fact.datum.len() > RECORD_BYTES_MAX {
+            let size = fact.datum.len();
+            return Err(Fault::poison(format!(
+                "{} has {size} bytes, too large to send",
+                fact.name
+            )));
+        }
+        self.event_id.push(fact.id.uuid());
+        self.shard.push(shard_of(&fact.key));
+        self.topic.push(fact.topic.name);
+        self.name.push(fact.name);
+        self.key.push(fact.key.clone());
+        self.version.push(version);
+        self.payload.push(millrace_contract::frame(schema_id, &fact.datum));
+        self.correlation.push(fact.cause.correlation.clone());
+        self.causation.push(fact.cause.causation.map(EventId::uuid));
+        self.traceparent.push(fact.cause.trace.as_ref().map(|trace| trace.0.clone()));
+        self.occurred_at.push(fact.occurred_at.datetime());
+        Ok(())
+    }
+
+    async fn insert(self, tx: &mut Tx) -> Result<(), Fault> {
+        sqlx::query(
+            "INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
+                 correlation_id, causation_id, traceparent, occurred_at)
+             SELECT event_id, shard, topic, name, key, version, payload, correlation_id,
+                 causation_id, traceparent, occurred_at
+             FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[],
+                 $6::bigint[], $7::bytea[], $8::text[], $9::uuid[], $10::text[],
+                 $11::timestamptz[]) WITH ORDINALITY AS fact (event_id, shard, topic, name, key,
+                 version, payload, correlation_id, causation_id, traceparent, occurred_at, n)
+             ORDER BY n",
+        )
+        .bind(self.event_id)
+        .bind(self.shard)
+        .bind(self.topic)
+        .bind(self.name)
+        .bind(self.key)
+        .bind(self.version)
+        .bind(self.payload)
+        .bind(self.correlation)
+        .bind(self.causation)
+        .bind(self.traceparent)
+        .bind(self.occurred_at)
+        .execute(tx.db())
+        .await?;
+        Ok(())
+    }
+}
+
+/// How far the view has folded each partition, locked against a second folder.
+pub(crate) async fn positions(tx: &mut Tx) -> Result<HashMap<(String, i32), i64>, Fault> {
+    let rows = sqlx::query(
+        r#"SELECT topic, "partition", next_offset FROM millrace.view_position
+           ORDER BY topic, "partition" FOR UPDATE"#,
+    )
+    .fetch_all(tx.db())
+    .await?;
+    Ok(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect())
+}
+
+/// Moves the positions of a view, in the transaction of its rows.
+pub(crate) async fn save_positions(
+    tx: &mut Tx,
+    next: &BTreeMap<(&'static str, i32), i64>,
+) -> Result<(), Fault> {
+    let topics: Vec<&str> = next.keys().map(|(topic, _)| *topic).collect();
+    let partitions: Vec<i32> = next.keys().map(|(_, partition)| *partition).collect();
+    let offsets: Vec<i64> = next.values().copied().collect();
+    sqlx::query(
+        r#"INSERT INTO millrace.view_position (topic, "partition", next_offset)
+           SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
+           ON CONFLICT (topic, "partition") DO UPDATE SET next_offset = EXCLUDED.next_offset"#,
+    )
+    .bind(topics)
+    .bind(partitions)
+    .bind(offsets)
+    .execute(tx.db())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! The open database transaction: the only thing that can write, and the only thing that can
+//! announce. Dropped before its commit, it takes its connection with it, so that nothing half
+//! done survives a cancelled request or a frozen server.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use millrace_contract::Timestamp;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, PgPool, Postgres};
+
+use crate::Fault;
+
+/// An open transaction, or for a query a plain connection.
+pub struct Tx {
+    conn: Option<PoolConnection<Postgres>>,
+    open: bool,
+    now: Timestamp,
+    settings: Arc<dyn Any + Send + Sync>,
+}
+
+impl Tx {
+    /// Opens a transaction and learns its time.
+    pub(crate) async fn begin(
+        pool: &PgPool,
+        settings: Arc<dyn Any + Send + Sync>,
+    ) -> Result<Self, Fault> {
+        let mut conn = pool.acquire().await?;
+        sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
+        let mut tx = Self { conn: Some(conn), open: true, now: Timestamp::default(), settings };
+        let now: time::OffsetDateTime =
+            sqlx::query_scalar("SELECT transaction_timestamp()").fetch_one(tx.db()).await?;
+        tx.now = now.into();
+        Ok(tx)
+    }
+
+    /// Takes a connection for queries; what is written through it is not announced.
+    pub(crate) async fn read(
+        pool: &PgPool,
+        settings: Arc<dyn Any + Send + Sync>,
+    ) -> Result<Self, Fault> {
+        let conn = pool.acquire().await?;
+        let now = time::OffsetDateTime::now_utc().into();
+        Ok(Self { conn: Some(conn), open: false, now, settings })
+    }
+
+    /// The connection, for statements of the service's own store.
+    pub fn db(&mut self) -> &mut PgConnection {
+        self.conn.as_mut().expect("the connection leaves only with commit, rollback or drop")
+    }
+
+    /// When the transaction began, by the database's clock.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The service's own settings, of the type given to `ServiceBuilder::settings`.
+    pub fn settings<S: Default + Send + Sync + 'static>(&self) -> Arc<S> {
+        self.settings.clone().downcast::<S>().unwrap_or_default()
+    }
+
+    pub(crate) async fn commit(mut self) -> Result<(), Fault> {
+        sqlx::raw_sql("COMMIT").execute(self.db()).await?;
+        self.open = false;
+        Ok(())
+    }
+
+    pub(crate) async fn rollback(mut self) -> Result<(), Fault> {
+        sqlx::raw_sql("ROLLBACK").execute(self.db()).await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Tx {
+    /// A transaction nobody finished may hang in the middle of a statement: its connection is
+    /// closed rather than given back, and the server rolls back.
+    fn drop(&mut self) {
+        if let (true, Some(conn)) = (self.open, self.conn.take()) {
+            drop(conn.detach());
+        }
+    }
+}

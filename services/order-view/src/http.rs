@@ -1,0 +1,152 @@
+//! The front door of the order view: one order, with waiting for news, and lists. It takes no
+//! commands.
+
+mod body;
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use millrace::{Door, Json, Path, Problem, Query};
+use schemas::{CustomerId, OrderId, StoreId};
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::domain::{Facts, Status};
+use crate::store::{self, Filter};
+use body::{OrderBody, OrdersPage};
+
+/// Items of a page when nothing is said, and at most.
+const PAGE: (u32, u32) = (50, 200);
+
+/// The longest wait for news; it stays below the time a request may take.
+const WAIT_MAX: Duration = Duration::from_secs(25);
+
+/// Another process of this service may have folded the news, so a waiting answer looks for
+/// itself this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long to wait for news.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct News {
+    /// Answers when the order has ended, or after this time: `10s` or `500ms`, at most 25 s.
+    #[param(value_type = Option<String>)]
+    #[serde(default)]
+    wait: Wait,
+    /// Answers when more than this many facts are known, instead.
+    version: Option<usize>,
+}
+
+/// A time with its unit.
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct Wait(Duration);
+
+/// Which orders, and which page of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Search {
+    /// placed, reserved, paid, confirmed, rejected, refused, cancelled or expired.
+    #[param(value_type = Option<String>)]
+    status: Option<Status>,
+    #[param(value_type = Option<String>)]
+    store: Option<StoreId>,
+    #[param(value_type = Option<String>)]
+    customer: Option<CustomerId>,
+    /// Items of a page, at most 200; 50 when nothing is said.
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<OrderId>,
+}
+
+/// All routes.
+pub fn routes() -> OpenApiRouter<Door> {
+    OpenApiRouter::new().routes(routes!(order)).routes(routes!(orders))
+}
+
+/// Where an order stands, and everything that was said about it.
+#[utoipa::path(
+    get,
+    path = "/v1/orders/{order}",
+    params(("order" = Uuid, Path), News),
+    responses((status = 200, body = OrderBody), (status = 404, description = "unknown_order"))
+)]
+async fn order(
+    State(door): State<Door>,
+    Path(order): Path<OrderId>,
+    Query(news): Query<News>,
+) -> Result<Json<OrderBody>, Problem> {
+    let deadline = Instant::now() + news.wait.0.min(WAIT_MAX);
+    let mut changes = door.changes();
+    loop {
+        changes.borrow_and_update();
+        let facts = facts(&door, order).await?;
+        let now = Instant::now();
+        let told = facts.as_ref().is_some_and(|facts| news.told_by(facts));
+        let closing = !told && now < deadline && {
+            let look_again = deadline.min(now + LOOK_EVERY);
+            matches!(timeout_at(look_again, changes.changed()).await, Ok(Err(_)))
+        };
+        if told || now >= deadline || closing {
+            let body = facts.map(|facts| Json(OrderBody::of(order, &facts)));
+            return body.ok_or_else(unknown);
+        }
+    }
+}
+
+/// Orders by status, store and customer, the latest first.
+#[utoipa::path(
+    get,
+    path = "/v1/orders",
+    params(Search),
+    responses((status = 200, body = OrdersPage))
+)]
+async fn orders(
+    State(door): State<Door>,
+    Query(search): Query<Search>,
+) -> Result<Json<OrdersPage>, Problem> {
+    let limit = search.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let Search { status, store, customer, cursor: before, .. } = search;
+    let filter = Filter { status, store, customer, before };
+    let mut tx = door.read().await?;
+    let listed = store::list(&mut tx, &filter, limit.into()).await?;
+    Ok(Json(OrdersPage::of(listed, limit as usize)?))
+}
+
+impl News {
+    fn told_by(&self, facts: &Facts) -> bool {
+        match self.version {
+            Some(version) => facts.iter().len() > version,
+            None => facts.summary().status.is_end(),
+        }
+    }
+}
+
+impl TryFrom<String> for Wait {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let wrong = "a time is a whole number of seconds or milliseconds: 10s, 500ms";
+        let (number, unit): (&str, fn(u64) -> Duration) = match text.strip_suffix("ms") {
+            Some(number) => (number, Duration::from_millis),
+            None => (text.strip_suffix('s').ok_or(wrong)?, Duration::from_secs),
+        };
+        number.parse().map(|number| Self(unit(number))).map_err(|_| wrong)
+    }
+}
+
+/// The connection goes back before anything waits.
+async fn facts(door: &Door, order: OrderId) -> Result<Option<Facts>, Problem> {
+    let mut tx = door.read().await?;
+    Ok(store::order(&mut tx, order).await?)
+}
+
+fn unknown() -> Problem {
+    let detail = "Nothing is known of this order yet; if it was just placed, ask with ?wait=10s.";
+    Problem::new(StatusCode::NOT_FOUND, "unknown_order", detail)
+}

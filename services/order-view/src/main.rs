@@ -1,0 +1,7 @@
+//! The order-view service as a process of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    millrace::main(order_view::service)
+}

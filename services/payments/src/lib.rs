@@ -1,0 +1,29 @@
+//! Customers' accounts, and what orders take from them and give back. It knows nothing of stock
+//! levels or prices, and never asks another service.
+
+pub mod domain;
+pub mod http;
+mod on;
+pub mod store;
+
+use millrace::Service;
+use schemas::{OrderCancelled, PaymentAccepted, PaymentRefunded, PaymentRefused, StockReserved};
+use sqlx::migrate::Migrator;
+
+/// The tables of this service.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// The service: all it reads, decides, emits and serves.
+pub fn service() -> Service {
+    Service::named("payments")
+        .about("Keeps customers' accounts, charges them for orders and refunds them.")
+        .migrations(&MIGRATIONS)
+        .http(http::routes)
+        .rows::<domain::Till>()
+        .on::<StockReserved>()
+        .on::<OrderCancelled>()
+        .emits::<PaymentAccepted>()
+        .emits::<PaymentRefused>()
+        .emits::<PaymentRefunded>()
+        .build()
+}

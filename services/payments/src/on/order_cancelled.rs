@@ -1,0 +1,24 @@
+//! An order was cancelled: give back what it paid, and never take anything for it again.
+
+use millrace::{Decide, Emit, Envelope, Poison};
+use schemas::{OrderCancelled, PaymentRefunded};
+
+use crate::domain::Till;
+use crate::store::Keys;
+
+impl Decide<OrderCancelled> for Till {
+    fn keys(fact: &Envelope<OrderCancelled>, keys: &mut Keys) {
+        keys.orders.insert(fact.event.order_id);
+    }
+
+    fn decide(&mut self, fact: &Envelope<OrderCancelled>, emit: &mut Emit) -> Result<(), Poison> {
+        let cancelled = &fact.event;
+        let order_id = cancelled.order_id;
+        let refunded = self.refund(fact.id.uuid(), order_id, &cancelled.customer_id);
+        if let Some((customer_id, amount)) = refunded.map_err(Poison::new)? {
+            let store_id = cancelled.store_id.clone();
+            emit.fact(PaymentRefunded { order_id, customer_id, store_id, amount });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,7 @@
+//! The sales service as a process of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    millrace::main(sales::service)
+}

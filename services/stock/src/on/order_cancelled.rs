@@ -1,0 +1,22 @@
+//! An order was cancelled: give back what it holds, and never hold anything for it again.
+
+use millrace::{Decide, Emit, Envelope, Poison};
+use schemas::{OrderCancelled, StockReleased};
+
+use crate::domain::Shelf;
+use crate::store::Keys;
+
+impl Decide<OrderCancelled> for Shelf {
+    fn keys(fact: &Envelope<OrderCancelled>, keys: &mut Keys) {
+        keys.orders.insert(fact.event.order_id);
+    }
+
+    fn decide(&mut self, fact: &Envelope<OrderCancelled>, emit: &mut Emit) -> Result<(), Poison> {
+        let order_id = fact.event.order_id;
+        let released = self.release(fact.id.uuid(), order_id, &fact.event.store_id);
+        if let Some((store_id, lines)) = released {
+            emit.fact(StockReleased { order_id, store_id, lines });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! The batch is the unit of I/O: what is drained together costs one transaction, whatever its size.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+
+use super::Bench;
+use crate::tally;
+use crate::tally::facts::NOTES;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_batch_is_one_transaction() -> Result<()> {
+    let bench = Bench::new().await?;
+    let sums = bench.world.mount(tally::tally()).await?;
+    sums.hold();
+    drained(&bench, "many", 300).await?;
+    sums.release();
+    bench.until_notes(&BTreeMap::from([("many".into(), 300)])).await?;
+    let batches = "SELECT count(DISTINCT xmin::text) FROM millrace.inbox";
+    let batches = bench.count("tally", batches).await?;
+    ensure!(batches <= 3, "300 held records took {batches} transactions");
+    sums.stop().await?;
+    bench.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_three_hundred_takes_as_many_statements_as_a_batch_of_one() -> Result<()> {
+    let bench = Bench::new().await?;
+    let database = bench.world.database_name("tally");
+    bench.world.database_url("tally").await?;
+    bench.world.ground().log_statements(&database).await?;
+    let sums = bench.world.mount(tally::tally()).await?;
+    let mut counts = vec![];
+    for (book, size) in [("one", 1), ("many", 300)] {
+        sums.hold();
+        drained(&bench, book, size).await?;
+        sums.release();
+        let mut wanted: BTreeMap<String, i64> = BTreeMap::from([("one".into(), 1)]);
+        wanted.insert(book.into(), size);
+        bench.until_notes(&wanted).await?;
+        let batches = "SELECT count(DISTINCT xmin::text) FROM millrace.inbox";
+        let statements = bench.world.ground().logged_statements(&database).await?;
+        let touches = |table: &str| {
+            let inserts = |text: &&String| text.starts_with(&format!("INSERT INTO {table} "));
+            statements.iter().filter(inserts).count() as i64
+        };
+        counts.push((
+            bench.count("tally", batches).await?,
+            ["millrace.inbox", "book", "millrace.stream_version", "millrace.outbox"].map(touches),
+        ));
+    }
+    for (batches, inserts) in counts {
+        for count in inserts {
+            ensure!(count == batches, "{inserts:?} statements for {batches} batches");
+        }
+    }
+    sums.stop().await?;
+    bench.world.close().await
+}
+
+/// Puts notes on the topic, one key, and returns when they are all there.
+async fn drained(bench: &Bench, book: &str, size: i64) -> Result<()> {
+    let admin = bench.world.admin().await?;
+    let topic = bench.world.topic(&NOTES);
+    for version in 1..=size {
+        let note = bench.raw_note(book, version as u64, 1);
+        admin.produce(&topic, note).await?;
+    }
+    Ok(())
+}

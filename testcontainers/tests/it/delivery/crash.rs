@@ -1,0 +1,152 @@
+//! A process that dies at any numbered step of the consume and publish paths loses nothing and
+//! does nothing twice.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use harness::{Launch, Process, Signal, eventually};
+
+use super::order::gapless;
+use super::{Bench, SOON};
+use crate::tally;
+use crate::tally::facts::{NOTES, TALLIES};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tally");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_dies_at_any_step_applies_every_fact_once() -> Result<()> {
+    let steps = [
+        "consume.after_inbox",
+        "consume.before_commit",
+        "consume.after_commit",
+        "consume.after_store",
+        "relay.before_produce",
+        "relay.after_ack",
+        "relay.after_mark",
+    ];
+    for step in steps {
+        let bench = Bench::new().await?;
+        dies_and_recovers(&bench, step).await.with_context(|| step.to_owned())?;
+        bench.world.close().await?;
+    }
+    Ok(())
+}
+
+async fn dies_and_recovers(bench: &Bench, step: &str) -> Result<()> {
+    let writer = bench.world.mount(tally::writer()).await?;
+    let mut doomed = start(bench, "tally", Some(&format!("{step}=2"))).await?;
+    let mut wanted = BTreeMap::new();
+    for n in 0..24 {
+        let book = format!("book-{}", n % 4);
+        bench.note(&writer, &book, 1).await?;
+        *wanted.entry(book).or_insert(0) += 1;
+    }
+    let status = doomed.wait(SOON).await.context("the failpoint was not reached")?;
+    ensure!(!status.success(), "the process ended by itself");
+    let mut healthy = start(bench, "tally", None).await?;
+    bench.until_notes(&wanted).await?;
+    until_all_sent(bench, "tally", 24).await?;
+    gapless(&bench.records(&TALLIES).await?, 24)?;
+    ensure!(healthy.stop(Signal::Term, SOON).await, "SIGTERM did not end it in time");
+    writer.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_door_that_dies_around_its_commit_keeps_its_word_to_a_client_that_asks_again()
+-> Result<()> {
+    for step in ["door.before_commit", "door.after_commit"] {
+        let bench = Bench::new().await?;
+        let mut doomed = start(&bench, "writer", Some(step)).await?;
+        let url = until_listening(&doomed).await?;
+        let answer = request(&url).await;
+        ensure!(answer.is_err(), "{step}: an answer came from a dead process");
+        doomed.wait(SOON).await?;
+        let mut healthy = start(&bench, "writer", None).await?;
+        let url = until_listening(&healthy).await?;
+        let (first, second) = (request(&url).await?, request(&url).await?);
+        ensure!(first == second && first == 202, "{step}: {first}, then {second}");
+        until_all_sent(&bench, "writer", 1).await?;
+        gapless(&bench.records(&NOTES).await?, 1)?;
+        healthy.stop(Signal::Term, SOON).await;
+        bench.world.close().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_dies_around_its_commit_folds_every_fact_once() -> Result<()> {
+    for step in ["view.before_commit", "view.after_commit"] {
+        let bench = Bench::new().await?;
+        let writer = bench.world.mount(tally::writer()).await?;
+        let sums = bench.world.mount(tally::tally()).await?;
+        let mut doomed = start(&bench, "ledger", Some(step)).await?;
+        for _ in 0..12 {
+            bench.note(&writer, "book", 1).await?;
+        }
+        doomed.wait(SOON).await.context("the failpoint was not reached")?;
+        let mut healthy = start(&bench, "ledger", None).await?;
+        eventually(SOON, "every sum is folded", async || {
+            let folded = "SELECT COALESCE(sum(folded), 0)::bigint FROM shown";
+            let folded = bench.count("ledger", folded).await.map_err(|error| error.to_string())?;
+            if folded == 12 { Ok(()) } else { Err(format!("{folded} of 12")) }
+        })
+        .await?;
+        healthy.stop(Signal::Term, SOON).await;
+        writer.stop().await?;
+        sums.stop().await?;
+        bench.world.close().await?;
+    }
+    Ok(())
+}
+
+async fn start(bench: &Bench, service: &str, failpoint: Option<&str>) -> Result<Process> {
+    let folder = std::env::temp_dir().join(format!("millrace-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let log =
+        folder.join(format!("{}{service}-{}.log", bench.world.prefix(), uuid::Uuid::now_v7()));
+    let mut launch = Launch::new(PROGRAM, log).args([service]).orphan_folder(folder);
+    launch = bench.world.launch(service, launch).await?;
+    if let Some(step) = failpoint {
+        launch = launch.env("MILLRACE_FAILPOINT", step);
+    }
+    launch.start()
+}
+
+/// The URL a process says it listens on, once it is ready.
+async fn until_listening(process: &Process) -> Result<String> {
+    let found = eventually(SOON, "the process listens", async || {
+        let log = process.log_tail(200);
+        let start = log.find("http://127.0.0.1:").ok_or_else(|| log.clone())?;
+        let end = log[start..].find(|c: char| c == '"' || c.is_whitespace());
+        Ok(log[start..].get(..end.unwrap_or(log.len() - start)).unwrap_or_default().to_owned())
+    });
+    let url = found.await?;
+    eventually(SOON, "the process is ready", async || {
+        let answer =
+            reqwest::get(format!("{url}/readyz")).await.map_err(|error| error.to_string())?;
+        let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
+        if status.is_success() { Ok(()) } else { Err(text) }
+    })
+    .await?;
+    Ok(url)
+}
+
+async fn request(url: &str) -> Result<u16> {
+    let answer = reqwest::Client::new()
+        .post(format!("{url}/v1/notes"))
+        .header("Idempotency-Key", "the-only-one")
+        .json(&serde_json::json!({ "book": "door", "amount": 1 }))
+        .send()
+        .await?;
+    Ok(answer.status().as_u16())
+}
+
+async fn until_all_sent(bench: &Bench, service: &str, count: i64) -> Result<()> {
+    eventually(SOON, "every fact is marked as sent", async || {
+        let sent = "SELECT count(*) FROM millrace.outbox WHERE sent_at IS NOT NULL";
+        let sent = bench.count(service, sent).await.map_err(|error| error.to_string())?;
+        if sent == count { Ok(()) } else { Err(format!("{sent} of {count}")) }
+    })
+    .await
+}

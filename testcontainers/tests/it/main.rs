@@ -1,0 +1,9 @@
+//! The harness stands on itself here, and the platform's delivery contract on the harness.
+
+mod ground;
+mod otlp;
+mod process;
+
+mod delivery;
+#[path = "../tally/mod.rs"]
+mod tally;

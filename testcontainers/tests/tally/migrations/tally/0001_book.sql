@@ -1,0 +1,6 @@
+-- A sum for each book; a book is never deep in debt.
+CREATE TABLE book (
+    book  text PRIMARY KEY,
+    total bigint NOT NULL CHECK (total > -500000),
+    notes bigint NOT NULL
+);

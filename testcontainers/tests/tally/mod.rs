@@ -1,0 +1,96 @@
+//! Three tiny services that the delivery contract is tested on: `writer` takes notes at its front
+//! door, `tally` adds them up, `ledger` is a view of the sums. They know nothing of orders, as the
+//! platform does not.
+
+pub(crate) mod facts;
+mod ledger;
+mod sums;
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use millrace::{
+    Answer, Caller, Door, Fault, IdempotencyKey, Json, Problem, Service, Tx, WorkingSet,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use facts::{Book, Noted, Tallied};
+pub(crate) use ledger::Ledger;
+pub(crate) use sums::{PANIC, POISON, REFUSED_BY_DATABASE, Sums, TALLY_MIGRATIONS};
+
+/// Takes notes at its front door and announces them.
+pub(crate) fn writer() -> Service {
+    Service::named("writer")
+        .about("Takes notes.")
+        .http(|| OpenApiRouter::new().routes(routes!(note)))
+        .emits::<Noted>()
+        .build()
+}
+
+/// Adds up the notes of each book.
+pub(crate) fn tally() -> Service {
+    Service::named("tally")
+        .about("Adds up the notes of each book.")
+        .migrations(&TALLY_MIGRATIONS)
+        .rows::<Sums>()
+        .on::<Noted>()
+        .sweeps(Duration::from_millis(50))
+        .emits::<Tallied>()
+        .build()
+}
+
+/// A view of the sums.
+pub(crate) fn ledger() -> Service {
+    Service::named("ledger")
+        .about("Shows the sum of each book.")
+        .migrations(&ledger::LEDGER_MIGRATIONS)
+        .rows::<Ledger>()
+        .folds::<Tallied>()
+        .build_view()
+}
+
+/// A note as a client sends it.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Note {
+    book: String,
+    amount: i64,
+}
+
+/// The writer keeps no rows.
+struct NoRows;
+
+impl WorkingSet for NoRows {
+    type Keys = ();
+
+    async fn load(_tx: &mut Tx, _keys: &()) -> Result<Self, Fault> {
+        Ok(Self)
+    }
+
+    async fn save(self, _tx: &mut Tx) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// Takes a note, once for each idempotency key.
+#[utoipa::path(post, path = "/v1/notes", request_body = Note, responses((status = 202)))]
+async fn note(
+    State(door): State<Door>,
+    caller: Caller,
+    key: IdempotencyKey,
+    Json(note): Json<Note>,
+) -> Result<Answer, Problem> {
+    if note.book.is_empty() {
+        let detail = "a note belongs to a book";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "book_missing", detail));
+    }
+    door.command_once::<NoRows>(&caller, &key, &note, (), |_rows, emit| {
+        emit.fact(Noted { book: Book(note.book.clone()), amount: note.amount });
+        Ok(Answer::accepted("/v1/notes", &serde_json::json!({ "book": note.book })))
+    })
+    .await
+}
