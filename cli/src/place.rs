@@ -49,28 +49,30 @@ pub fn find(file: Option<&Path>) -> Result<Place, Failure> {
     let (mut endpoints, mut said_by) = match dev {
         Some(file) => {
             let endpoints = Endpoints::load(&file).map_err(|error| wrong(&error))?;
-            (endpoints, file.display().to_string())
+            (endpoints, vec![file.display().to_string()])
         }
-        None => (Endpoints::default(), "defaults".to_owned()),
+        None => (Endpoints::default(), vec!["defaults".to_owned()]),
     };
-    let mut given = loaded.origins.iter().filter(|origin| origin.source != "default");
-    for origin in given.by_ref() {
-        let place = match origin.key.as_str() {
-            "kafka.bootstrap_servers" => &mut endpoints.kafka,
-            "kafka.topic_prefix" => &mut endpoints.topic_prefix,
-            "registry.url" => &mut endpoints.registry,
-            "database.url" => {
-                let url = config.database.url().to_owned();
-                endpoints.databases = [("of the configuration".to_owned(), url)].into();
-                said_by = format!("{said_by}, {}", origin.source);
-                continue;
-            }
-            _ => continue,
-        };
-        place.clone_from(&origin.value);
-        said_by = format!("{said_by}, {}", origin.source);
+    let given = |key: &str| {
+        let origin = loaded.origins.iter().find(|origin| origin.key == key);
+        origin.map(|origin| origin.source.clone()).filter(|source| source != "default")
+    };
+    for (key, value, place) in [
+        ("kafka.bootstrap_servers", &config.kafka.bootstrap_servers, &mut endpoints.kafka),
+        ("kafka.topic_prefix", &config.kafka.topic_prefix, &mut endpoints.topic_prefix),
+        ("registry.url", &config.registry.url, &mut endpoints.registry),
+    ] {
+        if let Some(source) = given(key) {
+            place.clone_from(value);
+            said_by.push(source);
+        }
     }
-    Ok(Place { endpoints, said_by, config })
+    if let Some(source) = given("database.url") {
+        let url = config.database.url().to_owned();
+        endpoints.databases = [("of the configuration".to_owned(), url)].into();
+        said_by.push(source);
+    }
+    Ok(Place { endpoints, said_by: said_by.join(", "), config })
 }
 
 impl Place {

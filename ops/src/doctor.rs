@@ -79,7 +79,9 @@ pub async fn examine(endpoints: &Endpoints, config: &Config) -> Vec<Finding> {
             ..ok("database", "no database is named")
         });
     }
-    findings.extend(databases.into_iter().flatten());
+    let off: Vec<time::Duration> = databases.iter().filter_map(|(_, off)| *off).collect();
+    findings.extend(databases.into_iter().map(|(finding, _)| finding));
+    findings.push(clock(&off));
     findings.extend(services);
     findings
 }
@@ -148,21 +150,34 @@ async fn registry_findings(endpoints: &Endpoints, config: &Config) -> Vec<Findin
     vec![answered, schemas]
 }
 
-async fn database(name: &str, url: &str) -> Vec<Finding> {
+/// The database, and how far its clock is off ours.
+async fn database(name: &str, url: &str) -> (Finding, Option<time::Duration>) {
     let part = format!("database {name}");
     let fix = "start PostgreSQL, or correct the URL, user and password";
     match timeout(ANSWER_MAX, look_at_database(url)).await {
-        Err(_) => vec![wrong(&part, format!("no answer within {ANSWER_MAX:?}"), fix)],
-        Ok(Err(error)) => vec![wrong(&part, error, fix)],
-        Ok(Ok(seen)) => vec![seen.version(&part), seen.migrations(&part), seen.clock(name)],
+        Err(_) => (wrong(&part, format!("no answer within {ANSWER_MAX:?}"), fix), None),
+        Ok(Err(error)) => (wrong(&part, error, fix), None),
+        Ok(Ok(seen)) => (seen.finding(&part), Some(seen.ahead)),
     }
+}
+
+/// The clock that is furthest off; deadlines are counted by these clocks.
+fn clock(off: &[time::Duration]) -> Finding {
+    let Some(worst) = off.iter().max_by_key(|off| off.unsigned_abs()) else {
+        return Finding { verdict: Verdict::Unknown, ..ok("clock", "no database to compare with") };
+    };
+    let detail = format!("databases are at most {:+.3} s off this machine", worst.as_seconds_f64());
+    if worst.unsigned_abs() <= SKEW_MAX {
+        return ok("clock", detail);
+    }
+    wrong("clock", detail, "let NTP set the clocks of both machines")
 }
 
 /// What a database says of itself.
 struct Seen {
     version: i32,
-    /// Applied migrations and failed ones; none when the tables are not there.
-    migrations: Option<(i64, i64)>,
+    /// How many migrations of the platform failed, if any ran.
+    failed_migrations: Option<i64>,
     /// The database's clock less ours.
     ahead: time::Duration,
 }
@@ -179,51 +194,35 @@ async fn look_at_database(url: &str) -> Result<Seen, sqlx::Error> {
     .await?;
     let halfway = asked + (OffsetDateTime::now_utc() - asked) / 2;
     let clock: OffsetDateTime = row.try_get("clock")?;
-    let migrations = match row.try_get("migrated")? {
+    let failed_migrations = match row.try_get("migrated")? {
         false => None,
         true => {
-            let counted = sqlx::query(
-                "SELECT count(*) FILTER (WHERE success) AS applied,
-                        count(*) FILTER (WHERE NOT success) AS failed
-                 FROM millrace._migrations",
-            );
-            let counted = counted.fetch_one(&mut connection).await?;
-            Some((counted.try_get("applied")?, counted.try_get("failed")?))
+            let failed = "SELECT count(*) FROM millrace._migrations WHERE NOT success";
+            Some(sqlx::query_scalar(failed).fetch_one(&mut connection).await?)
         }
     };
     let version = row.try_get("version")?;
     connection.close().await?;
-    Ok(Seen { version, migrations, ahead: clock - halfway })
+    Ok(Seen { version, failed_migrations, ahead: clock - halfway })
 }
 
 impl Seen {
-    fn version(&self, part: &str) -> Finding {
-        let detail = format!("PostgreSQL {}", self.version);
-        if self.version >= POSTGRES_MIN {
-            return ok(part, detail);
+    fn finding(&self, part: &str) -> Finding {
+        let server = format!("PostgreSQL {}", self.version);
+        if self.version < POSTGRES_MIN {
+            return wrong(part, server, &format!("use PostgreSQL {POSTGRES_MIN} or newer"));
         }
-        wrong(part, detail, &format!("use PostgreSQL {POSTGRES_MIN} or newer"))
-    }
-
-    fn migrations(&self, part: &str) -> Finding {
-        match self.migrations {
-            Some((applied, 0)) => ok(part, format!("{applied} migrations of the platform applied")),
-            Some((_, failed)) => {
-                let fix = "read the service's log: a service refuses to start on this";
-                wrong(part, format!("{failed} migrations failed"), fix)
+        match self.failed_migrations {
+            Some(0) => ok(part, format!("{server}, the platform's tables are there")),
+            Some(failed) => {
+                let fix = "read the service's log: it refuses to start on this";
+                wrong(part, format!("{server}, {failed} migrations failed"), fix)
             }
-            None => wrong(part, "no tables yet", "start the service once: it makes its tables"),
+            None => {
+                let fix = "start the service once: it makes its tables";
+                wrong(part, format!("{server}, no tables yet"), fix)
+            }
         }
-    }
-
-    fn clock(&self, name: &str) -> Finding {
-        let part = "clock";
-        let seconds = self.ahead.as_seconds_f64();
-        let detail = format!("the database of {name} is {seconds:+.3} s off this machine");
-        if self.ahead.unsigned_abs() <= SKEW_MAX {
-            return ok(part, detail);
-        }
-        wrong(part, detail, "let NTP set the clocks of both machines")
     }
 }
 

@@ -99,7 +99,7 @@ impl Door {
     {
         let mut tries = 1;
         loop {
-            let work = self.attempt(caller, &keys, &mut decide);
+            let work = Box::pin(self.attempt(caller, &keys, &mut decide));
             match bounded(work).await {
                 Err(Refused::Fault(fault)) if tries < ATTEMPTS_MAX && is_conflict(&fault) => {
                     tries += 1;
@@ -128,7 +128,7 @@ impl Door {
         let request = Sha256::digest(&request).to_vec();
         let mut tries = 1;
         loop {
-            let work = self.attempt_once(caller, key, &request, &keys, &mut decide);
+            let work = Box::pin(self.attempt_once(caller, key, &request, &keys, &mut decide));
             match bounded(work).await {
                 Err(Refused::Fault(fault)) if is_lock_timeout(&fault) => return Err(running()),
                 Err(Refused::Fault(fault)) if tries < ATTEMPTS_MAX && is_conflict(&fault) => {

@@ -1,7 +1,7 @@
 //! The platform's SQL: inbox, versions, outbox, positions. Every statement works on a batch and
 //! costs the same number of round trips for one record as for five hundred.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use millrace_contract::{EventId, RECORD_BYTES_MAX};
 use sqlx::Row;
@@ -212,12 +212,19 @@ impl Rows {
     }
 }
 
-/// How far the view has folded each partition, locked against a second folder.
-pub(crate) async fn positions(tx: &mut Tx) -> Result<HashMap<(String, i32), i64>, Fault> {
+/// How far the view has folded these partitions, locked against a second folder of the same ones.
+pub(crate) async fn positions(
+    tx: &mut Tx,
+    partitions: &BTreeSet<(&'static str, i32)>,
+) -> Result<HashMap<(String, i32), i64>, Fault> {
+    let (topics, numbers): (Vec<&str>, Vec<i32>) = partitions.iter().copied().unzip();
     let rows = sqlx::query(
         r#"SELECT topic, "partition", next_offset FROM millrace.view_position
+           WHERE (topic, "partition") IN (SELECT * FROM unnest($1::text[], $2::int[]))
            ORDER BY topic, "partition" FOR UPDATE"#,
     )
+    .bind(topics)
+    .bind(numbers)
     .fetch_all(tx.db())
     .await?;
     Ok(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect())

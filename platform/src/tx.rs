@@ -25,9 +25,10 @@ impl Tx {
         pool: &PgPool,
         settings: Arc<dyn Any + Send + Sync>,
     ) -> Result<Self, Fault> {
-        let mut conn = pool.acquire().await?;
-        sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
-        let mut tx = Self { conn: Some(conn), open: true, now: Timestamp::default(), settings };
+        // From here on it counts as open: a BEGIN that is cut off may still have begun.
+        let conn = Some(pool.acquire().await?);
+        let mut tx = Self { conn, open: true, now: Timestamp::default(), settings };
+        sqlx::raw_sql("BEGIN").execute(tx.db()).await?;
         let now: time::OffsetDateTime =
             sqlx::query_scalar("SELECT transaction_timestamp()").fetch_one(tx.db()).await?;
         tx.now = now.into();
@@ -39,9 +40,10 @@ impl Tx {
         pool: &PgPool,
         settings: Arc<dyn Any + Send + Sync>,
     ) -> Result<Self, Fault> {
-        let conn = pool.acquire().await?;
-        let now = time::OffsetDateTime::now_utc().into();
-        Ok(Self { conn: Some(conn), open: false, now, settings })
+        let mut conn = pool.acquire().await?;
+        let now: time::OffsetDateTime =
+            sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut *conn).await?;
+        Ok(Self { conn: Some(conn), open: false, now: now.into(), settings })
     }
 
     /// The connection, for statements of the service's own store.
@@ -49,7 +51,7 @@ impl Tx {
         self.conn.as_mut().expect("the connection leaves only with commit, rollback or drop")
     }
 
-    /// When the transaction began, by the database's clock.
+    /// When the transaction began, or the connection was taken, by the database's clock.
     pub fn now(&self) -> Timestamp {
         self.now
     }

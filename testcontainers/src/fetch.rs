@@ -56,8 +56,11 @@ impl Part {
         found.expect("the committed pom names the version of every part").0
     }
 
+    /// Named after the whole pom, so that any change of what belongs to a part brings it anew.
     fn place(self, home: &Home) -> PathBuf {
-        home.parts().join(format!("{}-{}", self.name(), self.version()))
+        let pom = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, POM.as_bytes()).simple();
+        let pom = &pom.to_string()[..8];
+        home.parts().join(format!("{}-{}-{pom}", self.name(), self.version()))
     }
 }
 

@@ -38,17 +38,11 @@ pub(super) struct Books {
 impl Published {
     /// Reads all topics.
     pub(super) async fn read(log: &Log) -> Result<Self> {
-        let (mut facts, mut repeated) = (Vec::new(), 0);
+        let mut facts = log.read(topics::ALL).await?;
+        let records = facts.len();
         let mut seen = BTreeSet::new();
-        for topic in topics::ALL {
-            for fact in log.read(topic).await? {
-                match seen.insert(fact.id) {
-                    true => facts.push(fact),
-                    false => repeated += 1,
-                }
-            }
-        }
-        Ok(Self { facts, repeated })
+        facts.retain(|fact| seen.insert(fact.id));
+        Ok(Self { repeated: records - facts.len(), facts })
     }
 
     /// The facts of these names.
@@ -216,4 +210,33 @@ fn disordered(published: &Published) -> Vec<String> {
         *last = fact.version;
     }
     offenders.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn published(facts: &[(&str, u64)]) -> Published {
+        let fact = |(key, version): &(&str, u64)| Fact {
+            key: (*key).to_owned(),
+            version: *version,
+            ..Fact::for_test("retail.order.OrderPlaced", "orders")
+        };
+        Published { facts: facts.iter().map(fact).collect(), repeated: 0 }
+    }
+
+    #[test]
+    fn versions_count_up_for_each_key_alone() {
+        assert_eq!(disordered(&published(&[("a", 1), ("b", 1), ("a", 2), ("b", 2)])), [""; 0]);
+        for wrong in [&[("a", 2)][..], &[("a", 1), ("a", 3)], &[("a", 1), ("a", 2), ("a", 1)]] {
+            assert_eq!(disordered(&published(wrong)).len(), 1, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_of_offenders_is_cut() {
+        let offenders: Vec<String> = (0..9).map(|n| n.to_string()).collect();
+        assert_eq!(few(&offenders), ["0", "1", "2", "and 6 more"]);
+        assert_eq!(few(&offenders[..2]), ["0", "1"]);
+    }
 }

@@ -57,6 +57,7 @@ pub(super) async fn tell(ground: &Ground, tale: &mut Tale) -> Result<()> {
     );
     eprintln!("T rounds {:?}", t0.elapsed());
     let kills = kills?;
+    fleet::until_all_ended(database, REST).await?;
     let published = audit::until_quiet(&log, &books, REST).await?;
 
     eprintln!("T quiet {:?}", t0.elapsed());

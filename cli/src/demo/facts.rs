@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
+use futures::future::try_join_all;
 use millrace::admin::{Admin, Record};
 use millrace::contract::unframe;
 use millrace::{Event, Timestamp, Topic};
@@ -69,21 +70,21 @@ impl Log {
         format!("{}{}", self.prefix, topic.name)
     }
 
-    /// Every record of a topic, repetitions included, by partition and offset.
-    pub(super) async fn read(&self, topic: &'static Topic) -> Result<Vec<Fact>> {
-        let records = self.admin.read_all(&self.on_broker(topic)).await?;
-        records.iter().map(|record| understood(topic, record)).collect()
+    /// Every record of these topics, repetitions included, by topic, partition and offset.
+    pub(super) async fn read(&self, topics: &[&'static Topic]) -> Result<Vec<Fact>> {
+        let reading = topics.iter().map(async |topic| {
+            let records = self.admin.read_all(&self.on_broker(topic)).await?;
+            records.iter().map(|record| understood(topic, record)).collect::<Result<Vec<Fact>>>()
+        });
+        Ok(try_join_all(reading).await?.into_iter().flatten().collect())
     }
 
     /// What happened to an order, in the order of time, each fact once.
     pub(super) async fn of_order(&self, order: OrderId) -> Result<Vec<Fact>> {
         let key = order.to_string();
-        let mut facts = Vec::new();
-        for topic in OF_ORDERS {
-            facts.extend(self.read(topic).await?.into_iter().filter(|fact| fact.key == key));
-        }
         let mut seen = BTreeSet::new();
-        facts.retain(|fact| seen.insert(fact.id));
+        let mut facts = self.read(&OF_ORDERS).await?;
+        facts.retain(|fact| fact.key == key && seen.insert(fact.id));
         // Facts of one transaction share its time; then their identities tell.
         facts.sort_by_key(|fact| (fact.at, fact.id));
         Ok(facts)
@@ -91,6 +92,24 @@ impl Log {
 }
 
 impl Fact {
+    /// A fact of which only the name and the service matter.
+    #[cfg(test)]
+    pub(super) fn for_test(name: &str, producer: &str) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            name: name.to_owned(),
+            topic: topics::ORDER_EVENTS.name,
+            partition: 0,
+            offset: 0,
+            key: "key".to_owned(),
+            version: 1,
+            producer: producer.to_owned(),
+            at: Timestamp::default(),
+            trace: None,
+            datum: vec![],
+        }
+    }
+
     /// The last part of its name: `OrderPlaced`.
     pub(super) fn short(&self) -> &str {
         self.name.rsplit('.').next().unwrap_or_default()

@@ -57,3 +57,73 @@ fn may_be_said(step: &flow::Step, count: &impl Fn(&str) -> usize) -> bool {
         None => awaiting.any(|before| count(before.fact) > 0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schemas::{
+        OrderCancelled, OrderRefused, PaymentAccepted, PaymentRefunded, PaymentRefused,
+        SaleConfirmed, StockReleased, StockReserved,
+    };
+
+    use super::*;
+
+    fn said<E: Event>() -> Fact {
+        Fact::for_test(E::NAME, E::TOPIC.owner)
+    }
+
+    fn good() -> Vec<Fact> {
+        vec![
+            said::<OrderPlaced>(),
+            said::<StockReserved>(),
+            said::<PaymentAccepted>(),
+            said::<SaleConfirmed>(),
+            said::<OrderConfirmed>(),
+        ]
+    }
+
+    fn refused() -> Vec<Fact> {
+        vec![
+            said::<OrderPlaced>(),
+            said::<StockReserved>(),
+            said::<PaymentRefused>(),
+            said::<StockReleased>(),
+            said::<OrderRefused>(),
+        ]
+    }
+
+    #[test]
+    fn orderly_lives_break_no_law() {
+        assert_eq!(breaches(&good()), [""; 0]);
+        assert_eq!(breaches(&refused()), [""; 0]);
+        let untouched = [said::<OrderPlaced>(), said::<OrderCancelled>()];
+        assert_eq!(breaches(&untouched), [""; 0]);
+    }
+
+    #[test]
+    fn every_planted_defect_is_found() {
+        let with = |mut facts: Vec<Fact>, more: Fact| {
+            facts.push(more);
+            facts
+        };
+        let without = |mut facts: Vec<Fact>, name: &str| {
+            facts.retain(|fact| fact.name != name);
+            facts
+        };
+        let stranger = Fact::for_test(SaleConfirmed::NAME, "stock");
+        let defects = [
+            ("no end", without(good(), OrderConfirmed::NAME)),
+            ("two ends", with(good(), said::<OrderCancelled>())),
+            ("said twice", with(good(), said::<SaleConfirmed>())),
+            ("charged out of nothing", without(good(), StockReserved::NAME)),
+            ("goods kept", without(refused(), StockReleased::NAME)),
+            ("refund without a charge", with(refused(), said::<PaymentRefunded>())),
+            ("given back though sold", with(good(), said::<StockReleased>())),
+            ("money kept", with(refused(), said::<PaymentAccepted>())),
+            ("said by another", with(without(good(), SaleConfirmed::NAME), stranger)),
+            ("unknown", with(good(), Fact::for_test("retail.order.OrderLost", "orders"))),
+        ];
+        for (defect, facts) in defects {
+            assert!(!breaches(&facts).is_empty(), "{defect}");
+        }
+    }
+}

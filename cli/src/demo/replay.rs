@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
 use harness::eventually;
 use millrace::admin::To;
 use schemas::OrderId;
@@ -26,13 +27,13 @@ const TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 
 pub(super) async fn tell(stage: &Stage, tale: &mut Tale) -> Result<()> {
     let shop = stage.shop("replay", Means { on_hand: 4, funds: "50.00" }).await?;
-    let mut orders = Vec::new();
     // Confirmed, refused and rejected: the view of different ends.
-    for quantity in [1, 3, 5] {
+    let orders = [1, 3, 5].map(async |quantity| {
         let order = stage.check_out(&shop, quantity).await?;
         stage.until_ended(order).await?;
-        orders.push(order);
-    }
+        anyhow::Ok(order)
+    });
+    let orders = try_join_all(orders).await?;
     let published = stage.until_quiet().await?;
     let database = &stage.books(VIEW)?.database;
     let view = stage.view(orders[0]).await?;
@@ -96,24 +97,20 @@ async fn damage(database: &PgPool, order: OrderId) -> Result<()> {
 async fn reset(stage: &Stage) -> Result<&'static str> {
     let log = stage.log();
     let group = format!("{}retail.{VIEW}", log.prefix());
+    let ground = stage.ground().await;
+    let Some(lib) = ground.kafka_lib_dir() else {
+        let topics = OF_ORDERS.map(|topic| log.on_broker(topic));
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        log.admin().reset_group(&group, &topics, To::Earliest).await?;
+        return Ok("offsets committed for its group");
+    };
     eventually(LEFT, "the group has no members", async || {
         let group = log.admin().group(&group).await.map_err(|error| error.to_string())?;
         if group.members == 0 { Ok(()) } else { Err(format!("{group:?}")) }
     })
     .await?;
-    let ground = stage.ground().await;
-    match ground.kafka_lib_dir() {
-        Some(lib) => {
-            with_tool(lib, ground.bootstrap_servers(), &group).await?;
-            Ok("kafka-consumer-groups")
-        }
-        None => {
-            let topics = OF_ORDERS.map(|topic| log.on_broker(topic));
-            let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-            log.admin().reset_group(&group, &topics, To::Earliest).await?;
-            Ok("the group's own offsets")
-        }
-    }
+    with_tool(lib, ground.bootstrap_servers(), &group).await?;
+    Ok("kafka-consumer-groups")
 }
 
 async fn with_tool(lib: &Path, bootstrap: &str, group: &str) -> Result<()> {

@@ -120,11 +120,15 @@ impl Stage {
             price: shop.price,
             category: "kitchen".to_owned(),
         };
-        self.retailer.put_product(&product).await?;
-        let key = Uuid::now_v7;
-        self.retailer.receive_stock(&shop.store, &shop.sku, shop.on_hand, key()).await?;
-        self.retailer.open_account(&shop.customer, currency).await?;
-        self.retailer.deposit(&shop.customer, shop.funds, key()).await?;
+        let (stock, money) = (Uuid::now_v7(), Uuid::now_v7());
+        tokio::try_join!(
+            self.retailer.put_product(&product),
+            self.retailer.receive_stock(&shop.store, &shop.sku, shop.on_hand, stock),
+            async {
+                self.retailer.open_account(&shop.customer, currency).await?;
+                self.retailer.deposit(&shop.customer, shop.funds, money).await
+            }
+        )?;
         // The price has to travel from the catalogue to orders.
         eventually(PATIENCE, "orders knows the price", async || {
             self.fill_cart(&shop, 1).await.map(drop).map_err(|error| error.to_string())

@@ -101,3 +101,43 @@ fn reaches_root(span: &SpanRecord, by_id: &BTreeMap<&str, &SpanRecord>) -> bool 
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(id: &str, parent: Option<&str>, service: &str) -> SpanRecord {
+        SpanRecord {
+            trace_id: "t".to_owned(),
+            span_id: id.to_owned(),
+            parent: parent.map(str::to_owned),
+            name: format!("process {id}"),
+            kind: "consumer",
+            service: service.to_owned(),
+            attributes: [("messaging.message.id".to_owned(), id.to_owned())].into(),
+            links: vec![],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    #[test]
+    fn a_span_whose_parent_is_missing_is_lost_with_all_below_it() {
+        let spans = [
+            span("root", None, "orders"),
+            span("a", Some("root"), "stock"),
+            span("b", Some("gone"), "sales"),
+            span("c", Some("b"), "order-view"),
+        ];
+        let found = Found::of(&spans);
+        assert_eq!(found.roots, ["process root by orders"]);
+        assert_eq!(found.lost, ["process b by sales", "process c by order-view"]);
+        assert_eq!(found.viewed, 1);
+    }
+
+    #[test]
+    fn parents_that_go_in_a_circle_reach_no_root() {
+        let spans = [span("a", Some("b"), "stock"), span("b", Some("a"), "stock")];
+        assert_eq!(Found::of(&spans).lost.len(), 2);
+    }
+}

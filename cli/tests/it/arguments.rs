@@ -32,7 +32,6 @@ fn wrong_arguments_are_told_on_standard_error_with_code_two() {
     let room = Room::new();
     for wrong in [
         &["nonsense"] as &[&str],
-        &["order"],
         &["order", "show"],
         &["order", "show", "no-uuid"],
         &["order", "show", "--wait", "soon", "0190b2e0-0000-7000-8000-000000000000"],

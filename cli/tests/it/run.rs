@@ -1,6 +1,6 @@
 //! Runs the binary in an empty folder, without anything of this machine's environment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -28,6 +28,11 @@ impl Room {
         self.folder.path()
     }
 
+    /// Where the command keeps its files.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.path().join("home")
+    }
+
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.variables.push((name, value.into()));
         self
@@ -43,7 +48,7 @@ impl Room {
         let done = Command::new(env!("CARGO_BIN_EXE_millrace"))
             .args(arguments)
             .env_clear()
-            .env("MILLRACE_HOME", self.path().join("home"))
+            .env("MILLRACE_HOME", self.home())
             .envs(self.variables.iter().cloned())
             .current_dir(self.path())
             .stdin(Stdio::null())

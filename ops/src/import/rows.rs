@@ -87,6 +87,11 @@ impl Rows {
 }
 
 impl Order {
+    /// The articles, as they were checked.
+    pub(crate) fn skus(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(|(sku, _)| &**sku)
+    }
+
     /// What the orders service is told.
     pub(crate) fn body(&self) -> Value {
         let line =

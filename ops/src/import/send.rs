@@ -23,8 +23,8 @@ const BATCH_ROWS: usize = 500;
 const BATCHES_IN_FLIGHT: usize = 4;
 /// How long one look at an order waits for its end.
 const LOOK: Duration = Duration::from_secs(10);
-/// A product that was imported a moment ago may still be on its way to orders.
-const CATALOGUE_LAG: Duration = Duration::from_secs(5);
+/// How long a product may be on its way from the catalogue to orders.
+const CATALOGUE_LAG: Duration = Duration::from_secs(30);
 const CATALOGUE_LOOK: Duration = Duration::from_millis(100);
 /// Everything that is derived from a file is derived under this name.
 const NAMESPACE: Uuid = uuid::uuid!("5e2b6a0e-6f5c-5a39-9d5f-0f1a8f6c2d11");
@@ -237,13 +237,27 @@ impl Sender<'_> {
         loop {
             match self.retailer.place_referenced(order, key).await {
                 Err(ClientError::Refused { code, .. })
-                    if code == "unknown_sku" && self.began.elapsed() < CATALOGUE_LAG =>
+                    if code == "unknown_sku"
+                        && self.began.elapsed() < CATALOGUE_LAG
+                        && !self.stop.is_cancelled()
+                        && self.all_sold(order).await =>
                 {
                     tokio::time::sleep(CATALOGUE_LOOK).await;
                 }
                 outcome => return outcome.map(|placed| placed.order_id),
             }
         }
+    }
+
+    /// Whether the catalogue sells every article of the order.
+    async fn all_sold(&self, order: &Order) -> bool {
+        for sku in order.skus() {
+            match self.retailer.is_sold(sku).await {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// The order when it has ended; `None` when it has not within its time.

@@ -25,6 +25,8 @@ struct Shop {
     unknown: Option<&'static str>,
     /// How often they do not answer before they do.
     away: AtomicU64,
+    /// How often an article is unknown to orders before it is known.
+    lag: AtomicU64,
 }
 
 impl Shop {
@@ -43,6 +45,11 @@ async fn take(
     let away = shop.away.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
     if away.is_ok() {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let lag = shop.lag.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+    if lag.is_ok() {
+        let problem = json!({ "code": "unknown_sku", "detail": "No.", "errors": [] });
+        return (StatusCode::UNPROCESSABLE_ENTITY, Json(problem)).into_response();
     }
     {
         let mut busy = shop.busy.lock().unwrap();
@@ -69,6 +76,10 @@ async fn take(
     (StatusCode::ACCEPTED, Json(placed)).into_response()
 }
 
+async fn product(Path(sku): Path<String>) -> Json<Value> {
+    Json(json!({ "withdrawn": sku == "p-9" }))
+}
+
 async fn view(Path(order): Path<String>) -> Json<Value> {
     Json(json!({
         "order_id": order, "status": "confirmed", "customer_id": "c-1", "store_id": "s-1",
@@ -81,6 +92,7 @@ async fn open(shop: Arc<Shop>) -> Retailer {
     let routes = axum::Router::new()
         .route("/v1/orders", post(take))
         .route("/v1/orders/{order}", get(view))
+        .route("/v1/products/{sku}", get(product))
         .route("/v1/stock-receipts", post(take))
         .with_state(shop);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -183,6 +195,23 @@ async fn a_service_that_is_away_for_a_moment_is_waited_for() {
     let retailer = open(Arc::new(Shop { away: 3.into(), ..Shop::default() })).await;
     let (report, refused) = run(orders(10), &retailer, &options(1, false)).await;
     assert_eq!((report.taken, refused.len()), (10, 0));
+}
+
+#[tokio::test]
+async fn an_article_that_only_the_catalogue_knows_yet_is_waited_for() {
+    let retailer = open(Arc::new(Shop { lag: 5.into(), ..Shop::default() })).await;
+    let (report, _) = run(orders(5), &retailer, &options(1, false)).await;
+    assert_eq!((report.taken, report.refused), (5, 0));
+}
+
+#[tokio::test]
+async fn an_article_that_is_not_sold_is_refused_at_once() {
+    let retailer = open(Arc::new(Shop { lag: u64::MAX.into(), ..Shop::default() })).await;
+    let mut file = orders(10);
+    let Rows::Orders(orders) = &mut file.rows else { panic!() };
+    orders.drain(..9);
+    let (report, refused) = run(file, &retailer, &options(1, false)).await;
+    assert_eq!((report.taken, report.refused, refused[0].line), (0, 1, 11));
 }
 
 #[tokio::test]

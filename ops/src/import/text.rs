@@ -25,6 +25,9 @@ pub enum FileFormat {
     Ndjson,
 }
 
+/// The bytes of a line without its end, or why they are not taken.
+type Line = Result<Vec<u8>, String>;
+
 /// The texts of a row in the order of the columns, or why it has none.
 type Fields = Result<Vec<String>, String>;
 
@@ -221,7 +224,7 @@ fn too_large(error: io::Error) -> ReadError {
 
 impl<R: BufRead> Lines<R> {
     /// The next line that is not blank, without its end.
-    fn next(&mut self) -> Result<Option<(u64, Result<Vec<u8>, String>)>, ReadError> {
+    fn next(&mut self) -> Result<Option<(u64, Line)>, ReadError> {
         while let Some(line) = self.any()? {
             let blank = line.as_ref().is_ok_and(|line| line.trim_ascii().is_empty());
             if !blank {
@@ -248,7 +251,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    fn any(&mut self) -> Result<Option<Result<Vec<u8>, String>>, ReadError> {
+    fn any(&mut self) -> Result<Option<Line>, ReadError> {
         let mut bytes = vec![];
         let limit = LINE_BYTES_MAX as u64;
         let read = self.input.by_ref().take(limit).read_until(b'\n', &mut bytes);

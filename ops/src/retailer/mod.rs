@@ -74,6 +74,20 @@ impl Retailer {
         self.answer(Call::new("catalogue", Method::GET, &["v1", "products", sku.as_str()])).await
     }
 
+    /// Whether the catalogue sells an article now.
+    pub(crate) async fn is_sold(&self, sku: &str) -> Result<bool, ClientError> {
+        #[derive(serde::Deserialize)]
+        struct Sold {
+            withdrawn: bool,
+        }
+        let asked = self.answer(Call::new("catalogue", Method::GET, &["v1", "products", sku]));
+        match asked.await {
+            Ok(Sold { withdrawn }) => Ok(!withdrawn),
+            Err(ClientError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes an article off the list.
     pub async fn withdraw_product(&self, sku: &Sku) -> Result<(), ClientError> {
         let path = ["v1", "products", sku.as_str()];

@@ -65,8 +65,6 @@ impl Config {
         hold(outbox.batch_records_max > 0, "outbox.batch_records_max", "is 0; write 1000")?;
         positive("outbox.poll", outbox.poll)?;
         positive("outbox.delivery_timeout", outbox.delivery_timeout)?;
-        let shards = (1..=1024).contains(&outbox.shards);
-        hold(shards, "outbox.shards", "is not between 1 and 1024; write 16")?;
         positive("shutdown.drain", self.shutdown.drain)?;
         positive("database.statement_timeout", self.database.statement_timeout)?;
         let enough = self.database.max_connections >= 2;

@@ -131,8 +131,6 @@ pub struct Outbox {
     /// How long the broker may take to acknowledge a record.
     #[serde(with = "units::duration")]
     pub delivery_timeout: Duration,
-    /// Key shards; every shard has one owner.
-    pub shards: u32,
 }
 
 /// `[shutdown]`
@@ -272,7 +270,6 @@ impl Default for Outbox {
             batch_records_max: 1000,
             poll: Duration::from_secs(1),
             delivery_timeout: Duration::from_secs(30),
-            shards: 16,
         }
     }
 }

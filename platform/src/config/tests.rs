@@ -84,7 +84,7 @@ fn an_origin_names_file_or_variable() {
     let loaded = world.load().unwrap();
     assert!(source(&loaded, "outbox.poll").ends_with("millrace.toml"));
     assert_eq!(source(&loaded, "kafka.bootstrap_servers"), "environment KAFKA_BOOTSTRAP_SERVERS");
-    assert_eq!(source(&loaded, "outbox.shards"), "default");
+    assert_eq!(source(&loaded, "outbox.batch_records_max"), "default");
 }
 
 #[test]
@@ -201,8 +201,11 @@ fn a_value_of_the_wrong_kind_names_key_and_origin() {
             World::toml("[http]\nbody_bytes_max = '1GB'"),
             "`http.body_bytes_max` is `1GB`, not a size",
         ),
-        (World::env("MILLRACE_OUTBOX__SHARDS", "many"), "`outbox.shards` is string \"many\""),
-        (World::toml("[outbox]\nshards = -1"), "`outbox.shards` "),
+        (
+            World::env("MILLRACE_OUTBOX__BATCH_RECORDS_MAX", "many"),
+            "`outbox.batch_records_max` is string \"many\"",
+        ),
+        (World::toml("[outbox]\nbatch_records_max = -1"), "`outbox.batch_records_max` "),
     ] {
         let error = world.error();
         assert!(error.starts_with(wanted), "{error}");
@@ -213,7 +216,7 @@ fn a_value_of_the_wrong_kind_names_key_and_origin() {
 }
 
 /// One setting that contradicts another or itself, and how the refusal begins.
-const CONTRADICTIONS: [(&str, &str, &str); 26] = [
+const CONTRADICTIONS: [(&str, &str, &str); 25] = [
     ("kafka.bootstrap_servers", "broker", "is `broker`, not host:port"),
     ("kafka.bootstrap_servers", "", "is ``, not host:port"),
     ("registry.url", "registry:8081", "is not an http or https URL"),
@@ -236,7 +239,6 @@ const CONTRADICTIONS: [(&str, &str, &str); 26] = [
     ("outbox.batch_records_max", "0", "is 0"),
     ("outbox.poll", "0s", "is 0s"),
     ("outbox.delivery_timeout", "0s", "is 0s"),
-    ("outbox.shards", "0", "is not between 1 and 1024"),
     ("shutdown.drain", "0s", "is 0s"),
     ("trace.endpoint", "collector", "is not an http or https URL"),
     ("trace.sample_ratio", "1.5", "is not between 0 and 1"),

@@ -57,19 +57,16 @@ impl<W: WorkingSet> Handler<W> {
     async fn admit(&self, core: &Core, tx: &mut Tx, batch: &[Arrived]) -> Result<Admitted, Fault> {
         let all: Vec<&Arrived> = batch.iter().collect();
         let mut fresh: HashSet<_> = store::inbox_insert(tx, &all).await?;
-        let seen = batch.len() - fresh.len();
-        if seen > 0 {
-            core.metrics.duplicates(core.service, seen as u64);
-        }
         let candidates: Vec<&Arrived> =
             batch.iter().filter(|arrived| fresh.contains(&arrived.id)).collect();
         let mut admitted = Admitted::default();
-        if candidates.is_empty() {
-            return Ok(admitted);
-        }
-        let last = store::last_versions(tx, &candidates).await?;
+        let last = match candidates.is_empty() {
+            true => Versions::new(),
+            false => store::last_versions(tx, &candidates).await?,
+        };
         for (index, arrived) in batch.iter().enumerate() {
             if !fresh.remove(&arrived.id) {
+                core.metrics.duplicates(arrived.name, 1);
                 continue;
             }
             let key = (arrived.position.topic, arrived.key.clone());

@@ -2,7 +2,7 @@
 //! partition is folded. A consumer group that is reset to the beginning refolds; one that is reset
 //! to the middle skips what is folded already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
 
@@ -62,7 +62,8 @@ impl<W: View> Folder<W> {
     async fn transact(&self, core: &Core, batch: &[Arrived]) -> Result<(), Failure> {
         let facts = self.table.prepare(batch)?;
         let mut tx = core.begin().await?;
-        let folded = store::positions(&mut tx).await?;
+        let at = |arrived: &Arrived| (arrived.position.topic, arrived.position.partition);
+        let folded = store::positions(&mut tx, &batch.iter().map(at).collect()).await?;
         let mut next: BTreeMap<(&'static str, i32), i64> = BTreeMap::new();
         let mut new: Vec<usize> = vec![];
         for (index, arrived) in batch.iter().enumerate() {
@@ -116,7 +117,8 @@ impl<W: View> Folder<W> {
 
     async fn begin(&self, core: &Core, begin: &Begin) -> Result<(), Fault> {
         let mut tx = core.begin().await?;
-        let folded = store::positions(&mut tx).await?;
+        let partition = BTreeSet::from([(begin.topic, begin.partition)]);
+        let folded = store::positions(&mut tx, &partition).await?;
         let stored = folded.get(&(begin.topic.to_owned(), begin.partition)).copied();
         let decided = start(stored, begin);
         if decided == Start::Continue {

@@ -100,7 +100,7 @@ impl Session {
             if looked.is_none_or(|at| at.elapsed() >= self.core.config.outbox.poll) {
                 self.take_shards().await?;
                 self.measure().await?;
-                self.publisher.look().await?;
+                self.publisher.look_now_and_then().await?;
                 looked = Some(Instant::now());
             }
             let published = self.publish_batch().await?;

@@ -18,6 +18,8 @@ use crate::kafka::{self, Names};
 
 /// The broker must show its topics within this time.
 const LOOK_MAX: Duration = Duration::from_secs(5);
+/// A relay with nothing to send looks for the broker this often.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// A row of the outbox.
 pub(super) struct Outgoing {
@@ -100,28 +102,39 @@ pub(super) struct Publisher {
     names: Names,
     registry_url: String,
     patience: Duration,
+    /// When the broker last showed that it is there.
+    seen: Instant,
 }
 
 impl Publisher {
     pub(super) async fn connect(core: &Core) -> Result<Self, Fault> {
         let client_id = format!("{}-{}", core.service, std::process::id());
         let config = kafka::producer(&core.config, &client_id);
-        let publisher = Self {
+        let mut publisher = Self {
             producer: config.create().map_err(Fault::transient)?,
             names: Names::new(&core.config),
             registry_url: core.config.registry.url.clone(),
             patience: core.config.outbox.delivery_timeout,
+            seen: Instant::now(),
         };
         publisher.look().await?;
         Ok(publisher)
     }
 
-    /// Asks the broker for its topics: warms the connection, and notices a broker that is away
-    /// before there is anything to send.
-    pub(super) async fn look(&self) -> Result<(), Fault> {
+    /// Notices a broker that is away before there is anything to send.
+    pub(super) async fn look_now_and_then(&mut self) -> Result<(), Fault> {
+        match self.seen.elapsed() < LOOK_EVERY {
+            true => Ok(()),
+            false => self.look().await,
+        }
+    }
+
+    /// Asks the broker for its topics, which warms the connection.
+    async fn look(&mut self) -> Result<(), Fault> {
         let producer = self.producer.clone();
         let look = move || producer.client().fetch_metadata(None, LOOK_MAX).map(drop);
         let looked = tokio::task::spawn_blocking(look).await.map_err(Fault::transient)?;
+        self.seen = Instant::now();
         looked.map_err(Fault::transient)
     }
 

@@ -150,3 +150,18 @@ fn unknown() -> Problem {
     let detail = "Nothing is known of this order yet; if it was just placed, ask with ?wait=10s.";
     Problem::new(StatusCode::NOT_FOUND, "unknown_order", detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_has_a_unit_and_nothing_else() {
+        let wait = |text: &str| Wait::try_from(text.to_owned()).map(|wait| wait.0).ok();
+        assert_eq!(wait("10s"), Some(Duration::from_secs(10)));
+        assert_eq!(wait("500ms"), Some(Duration::from_millis(500)));
+        for wrong in ["", "10", "s", "ms", "-1s", "1.5s", "1m", "10 s", "99999999999999999999s"] {
+            assert_eq!(wait(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -139,7 +139,7 @@ async fn save_sales(tx: &mut Tx, sales: &[(OrderId, &Sale)]) -> Result<(), Fault
     .bind(sold.iter().map(|sold| sold.map(|sold| sold.total.minor())).collect::<Vec<_>>())
     .bind(sold.iter().map(|sold| sold.map(currency)).collect::<Vec<_>>())
     .bind(sold.iter().map(|sold| sold.map(|sold| sold.at.datetime())).collect::<Vec<_>>())
-    .bind(values().map(|sale| cancelled_at(&sale)).collect::<Vec<_>>())
+    .bind(values().map(cancelled_at).collect::<Vec<_>>())
     .execute(tx.db())
     .await?
     .rows_affected();

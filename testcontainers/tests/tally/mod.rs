@@ -4,7 +4,7 @@
 
 pub(crate) mod facts;
 mod ledger;
-mod sums;
+pub(crate) mod sums;
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use facts::{Book, Noted, Tallied};
-pub(crate) use ledger::Ledger;
-pub(crate) use sums::{PANIC, POISON, REFUSED_BY_DATABASE, Sums, TALLY_MIGRATIONS};
+use ledger::Ledger;
+use sums::{Sums, TALLY_MIGRATIONS};
 
 /// Takes notes at its front door and announces them.
 pub(crate) fn writer() -> Service {

@@ -25,7 +25,7 @@ const AT_ONCE: usize = 16;
 /// One order in so many is cancelled, if it has not ended.
 const CANCELLED_EVERY: usize = 20;
 /// Between two cancellations, so that they meet orders at every step.
-const CANCEL_EVERY: Duration = Duration::from_millis(150);
+const CANCEL_EVERY: Duration = Duration::from_millis(100);
 const KNOWN: Duration = Duration::from_secs(20);
 
 /// What everyone begins with and what they will order.

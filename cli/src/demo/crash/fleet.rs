@@ -17,11 +17,11 @@ use crate::house::{self, House};
 const READY: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(5);
 /// Between two kills, at most.
-const GAP_MS: usize = 300;
+const GAP_MS: usize = 200;
 /// A dead member holds its partitions this long; the usual time only makes the story longer.
 const SESSION: &str = "1500ms";
 /// Small batches make many transactions, and so many places to die in.
-const BATCH: &str = "10";
+const BATCH: &str = "25";
 
 /// Running service processes.
 pub(super) struct Fleet {
@@ -53,13 +53,17 @@ impl Fleet {
         let program = std::env::current_exe().context("finding this program")?;
         let mut members = BTreeMap::new();
         for name in house::names() {
-            let launch = Launch::new(&program, folder.path().join(format!("{name}.log")))
+            let place = folder.path().join(name);
+            std::fs::create_dir(&place)?;
+            let launch = Launch::new(&program, place.join("log"))
                 .args(["service", name])
-                .folder(folder.path())
+                .folder(&place)
+                .orphan_folder(&place)
                 .env("RUST_LOG", "warn");
             let launch = house.world().launch(name, launch).await?;
             let launch = launch
                 .env("MILLRACE_HTTP__LISTEN", &house.config(name)?.http.listen)
+                .env("MILLRACE_KAFKA__PROPERTIES__GROUP_PROTOCOL", "classic")
                 .env("MILLRACE_CONSUME__SESSION_TIMEOUT", SESSION)
                 .env("MILLRACE_CONSUME__BATCH_RECORDS_MAX", BATCH)
                 .env("MILLRACE_OUTBOX__BATCH_RECORDS_MAX", BATCH)
@@ -167,6 +171,15 @@ impl Fleet {
 pub(super) async fn open_orders(orders: &PgPool) -> Result<i64> {
     let open = "SELECT count(*) FROM orders WHERE deadline IS NOT NULL";
     Ok(sqlx::query_scalar(open).fetch_one(orders).await?)
+}
+
+/// Waits until every order has ended.
+pub(super) async fn until_all_ended(orders: &PgPool, deadline: Duration) -> Result<()> {
+    eventually(deadline, "every order ends", async || match open_orders(orders).await {
+        Ok(0) => Ok(()),
+        open => Err(format!("{open:?} are open")),
+    })
+    .await
 }
 
 async fn until_placed(placed: &AtomicUsize, goal: usize) -> Result<()> {

@@ -2,3 +2,5 @@
 
 mod order_cancelled;
 mod stock_reserved;
+#[cfg(test)]
+mod tests;

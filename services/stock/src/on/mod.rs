@@ -3,3 +3,5 @@
 mod order_cancelled;
 mod order_placed;
 mod payment_refused;
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,12 @@
 mod away;
 mod batch;
 mod bench;
-mod crash;
 mod door;
+mod native;
 mod once;
 mod order;
 mod poison;
 mod start;
 mod trace;
-mod view;
 
 use bench::{Bench, SOON};

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
 use harness::eventually;
 use millrace::Running;
 use millrace::admin::RawRecord;
@@ -11,7 +12,10 @@ use millrace::admin::RawRecord;
 use super::{Bench, SOON};
 use crate::tally;
 use crate::tally::facts::NOTES;
-use crate::tally::{PANIC, POISON, REFUSED_BY_DATABASE};
+use crate::tally::sums::{PANIC, POISON, REFUSED_BY_DATABASE};
+
+/// Worlds that run side by side.
+const AT_ONCE: usize = 4;
 
 /// What is wrong with a record, and a word of the reason that is given.
 type Bad = (&'static str, &'static str, fn(&mut RawRecord));
@@ -36,12 +40,16 @@ const BAD: [Bad; 12] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_bytes_stop_their_partition_and_say_where_and_why() -> Result<()> {
-    for (what, reason, spoil) in BAD {
+    let cases = BAD.map(|(what, reason, spoil)| async move {
         let bench = Bench::new().await?;
         let mut bad = bench.raw_note("bad", 1, 1);
         spoil(&mut bad);
-        stops(&bench, bad, reason).await.map_err(|error| error.context(what))?;
-        bench.world.close().await?;
+        stops(&bench, bad, reason).await.with_context(|| what)?;
+        bench.world.close().await
+    });
+    let mut running = futures::stream::iter(cases).buffer_unordered(AT_ONCE);
+    while let Some(outcome) = running.next().await {
+        outcome?;
     }
     Ok(())
 }

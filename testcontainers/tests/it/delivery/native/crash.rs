@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
 use harness::{Launch, Process, Signal, eventually};
 
-use super::order::gapless;
+use super::gapless;
 use super::{Bench, SOON};
 use crate::tally;
 use crate::tally::facts::{NOTES, TALLIES};
 
+/// Worlds that run side by side.
+const AT_ONCE: usize = 4;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tally");
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,10 +27,14 @@ async fn a_consumer_that_dies_at_any_step_applies_every_fact_once() -> Result<()
         "relay.after_ack",
         "relay.after_mark",
     ];
-    for step in steps {
+    let deaths = steps.map(|step| async move {
         let bench = Bench::new().await?;
-        dies_and_recovers(&bench, step).await.with_context(|| step.to_owned())?;
-        bench.world.close().await?;
+        dies_and_recovers(&bench, step).await.with_context(|| step)?;
+        bench.world.close().await
+    });
+    let mut running = futures::stream::iter(deaths).buffer_unordered(AT_ONCE);
+    while let Some(outcome) = running.next().await {
+        outcome?;
     }
     Ok(())
 }
@@ -106,7 +113,7 @@ async fn start(bench: &Bench, service: &str, failpoint: Option<&str>) -> Result<
     let log =
         folder.join(format!("{}{service}-{}.log", bench.world.prefix(), uuid::Uuid::now_v7()));
     let mut launch = Launch::new(PROGRAM, log).args([service]).orphan_folder(folder);
-    launch = bench.world.launch(service, launch).await?;
+    launch = bench.world.launch(service, launch).await?.env("RUST_LOG", "info");
     if let Some(step) = failpoint {
         launch = launch.env("MILLRACE_FAILPOINT", step);
     }
