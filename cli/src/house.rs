@@ -119,6 +119,7 @@ impl House {
             topic_prefix: self.world.prefix().to_owned(),
             registry: self.world.ground().registry_url(),
             traces: None,
+            pid: Some(std::process::id()),
         }
     }
 

@@ -46,11 +46,11 @@ pub fn find(file: Option<&Path>) -> Result<Place, Failure> {
         return Ok(Place { endpoints, said_by: file.display().to_string(), config });
     }
     let dev = dev_file().ok().filter(|file| file.exists());
+    let dev = dev.map(|file| Endpoints::load(&file).map(|there| (there, file))).transpose();
+    // What a killed `dev` left behind tells nothing.
+    let dev = dev.map_err(|error| wrong(&error))?.filter(|(there, _)| !there.is_stale());
     let (mut endpoints, mut said_by) = match dev {
-        Some(file) => {
-            let endpoints = Endpoints::load(&file).map_err(|error| wrong(&error))?;
-            (endpoints, vec![file.display().to_string()])
-        }
+        Some((endpoints, file)) => (endpoints, vec![file.display().to_string()]),
         None => (Endpoints::default(), vec!["defaults".to_owned()]),
     };
     let given = |key: &str| {

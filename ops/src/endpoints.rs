@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,8 @@ pub struct Endpoints {
     pub databases: BTreeMap<String, String>,
     /// Base URL of the page that shows traces, if there is one.
     pub traces: Option<String>,
+    /// The process that everything ends with, if there is one.
+    pub pid: Option<u32>,
 }
 
 /// Why a record of endpoints cannot be used.
@@ -62,6 +65,7 @@ impl Default for Endpoints {
             registry: config.registry.url,
             databases: BTreeMap::new(),
             traces: None,
+            pid: None,
         }
     }
 }
@@ -73,6 +77,16 @@ impl Endpoints {
         let text = fs::read_to_string(path).map_err(failed)?;
         serde_json::from_str(&text)
             .map_err(|source| EndpointsError::Content { path: path.to_owned(), source })
+    }
+
+    /// Whether the process that everything ends with is gone, as after a kill -9.
+    pub fn is_stale(&self) -> bool {
+        let lives = |pid: u32| {
+            let mut look = Command::new("/bin/sh");
+            look.args(["-c", &format!("kill -0 {pid}")]).stderr(Stdio::null());
+            look.status().is_ok_and(|status| status.success())
+        };
+        self.pid.is_some_and(|pid| !lives(pid))
     }
 
     /// Writes the record in one step, readable by this user alone.
@@ -106,6 +120,16 @@ mod tests {
         endpoints.save(&path).unwrap();
         assert_eq!(Endpoints::load(&path).unwrap(), endpoints);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_record_is_stale_when_its_process_is_gone() {
+        let of = |pid| Endpoints { pid, ..Endpoints::default() };
+        assert!(!of(None).is_stale());
+        assert!(!of(Some(std::process::id())).is_stale());
+        let mut gone = Command::new("/bin/sh").args(["-c", "exit"]).spawn().unwrap();
+        gone.wait().unwrap();
+        assert!(of(Some(gone.id())).is_stale());
     }
 
     #[test]

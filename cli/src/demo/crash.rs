@@ -31,23 +31,18 @@ const REST: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) async fn tell(ground: &Ground, tale: &mut Tale) -> Result<()> {
-    let t0 = std::time::Instant::now();
     let house = House::build(World::on(ground)?, None).await?;
-    eprintln!("T house {:?}", t0.elapsed());
     let books = Books::of(&house)?;
     let log = Log::new(ground.admin().await?, house.world().prefix());
     let retailer = Retailer::new(house.endpoints()).with_patience(PATIENCE);
     let mut fleet = Fleet::start(&house).await?;
-    eprintln!("T fleet {:?}", t0.elapsed());
     let mut dice = Dice(SEED);
     let crowd = Crowd::gather(&retailer, &mut dice, ORDERS).await?;
 
-    eprintln!("T crowd {:?}", t0.elapsed());
     // Stock stays away until all orders are placed, so that all of them are in flight.
     fleet.kill("stock")?;
     let killing = fleet.kill_while_placing(&mut dice, crowd.placed(), ORDERS, ROUNDS);
     let (orders, ()) = tokio::try_join!(crowd.place_all(&retailer), killing)?;
-    eprintln!("T placed {:?}", t0.elapsed());
     let database = &Books::named(&books, "orders")?.database;
     tale.expect("orders in flight", ORDERS, fleet::open_orders(database).await?);
     fleet.start_again("stock")?;
@@ -55,12 +50,10 @@ pub(super) async fn tell(ground: &Ground, tale: &mut Tale) -> Result<()> {
         fleet.kill_in_rounds(&mut dice, ROUNDS, database),
         crowd.change_minds(&retailer, &orders)
     );
-    eprintln!("T rounds {:?}", t0.elapsed());
     let kills = kills?;
     fleet::until_all_ended(database, REST).await?;
     let published = audit::until_quiet(&log, &books, REST).await?;
 
-    eprintln!("T quiet {:?}", t0.elapsed());
     for name in house::names() {
         let times = fleet.kills_of(name);
         tale.expect_that(&format!("{name} was killed often"), times >= ROUNDS, times);
@@ -70,7 +63,6 @@ pub(super) async fn tell(ground: &Ground, tale: &mut Tale) -> Result<()> {
     audit::check(tale, &published, &books).await?;
     balance::check(tale, &published, &books, &crowd, &orders).await?;
     tale.effect("records that repeat one before", 0, published.repeated);
-    eprintln!("T checked {:?}", t0.elapsed());
     fleet.stop().await;
     Ok(())
 }

@@ -26,7 +26,9 @@ const LEFT: Duration = Duration::from_secs(15);
 const TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 
 pub(super) async fn tell(stage: &Stage, tale: &mut Tale) -> Result<()> {
+    let t0 = std::time::Instant::now();
     let shop = stage.shop("replay", Means { on_hand: 4, funds: "50.00" }).await?;
+    eprintln!("T shop {:?}", t0.elapsed());
     // Confirmed, refused and rejected: the view of different ends.
     let orders = [1, 3, 5].map(async |quantity| {
         let order = stage.check_out(&shop, quantity).await?;
@@ -34,16 +36,21 @@ pub(super) async fn tell(stage: &Stage, tale: &mut Tale) -> Result<()> {
         anyhow::Ok(order)
     });
     let orders = try_join_all(orders).await?;
+    eprintln!("T orders {:?}", t0.elapsed());
     let published = stage.until_quiet().await?;
     let database = &stage.books(VIEW)?.database;
     let view = stage.view(orders[0]).await?;
     let (before, rows) = digest(database).await?;
 
+    eprintln!("T quiet {:?}", t0.elapsed());
     stage.unmount(VIEW).await?;
+    eprintln!("T unmounted {:?}", t0.elapsed());
     damage(database, orders[0]).await?;
     let (damaged, _) = digest(database).await?;
     let how = reset(stage).await?;
+    eprintln!("T reset {:?}", t0.elapsed());
     stage.mount(VIEW).await?;
+    eprintln!("T mounted {:?}", t0.elapsed());
     let rebuilt = eventually(REBUILT, "the view is rebuilt", async || {
         let seen = digest(database).await.map_err(|error| error.to_string())?;
         let (now, _) = &seen;
@@ -54,6 +61,7 @@ pub(super) async fn tell(stage: &Stage, tale: &mut Tale) -> Result<()> {
         Err(_) => digest(database).await?,
     };
 
+    eprintln!("T rebuilt {:?}", t0.elapsed());
     tale.order(
         orders[0],
         format!("{}, reset by {how}", view.status),
@@ -109,6 +117,7 @@ async fn reset(stage: &Stage) -> Result<&'static str> {
         if group.members == 0 { Ok(()) } else { Err(format!("{group:?}")) }
     })
     .await?;
+    eprintln!("empty");
     with_tool(lib, ground.bootstrap_servers(), &group).await?;
     Ok("kafka-consumer-groups")
 }

@@ -1,3 +1,5 @@
+//! What the command line accepts, refuses and explains, without anything running.
+
 use crate::run::Room;
 
 const COMMANDS: [&[&str]; 12] = [

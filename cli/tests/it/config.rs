@@ -1,3 +1,5 @@
+//! `config show`: every value with the place it comes from.
+
 use crate::run::Room;
 
 #[test]
@@ -6,15 +8,22 @@ fn every_value_is_shown_with_its_origin_and_no_secret() {
         .with("KAFKA_BOOTSTRAP_SERVERS", "broker:1")
         .with("DATABASE_URL", "postgres://me:hidden@db/x");
     room.file("millrace.toml", "[http]\nlisten = \"127.0.0.1:9\"\n");
-    let done =
-        room.run(&["config", "show", "--origin", "--set", "outbox.shards=4", "-o", "ndjson"]);
+    let done = room.run(&[
+        "config",
+        "show",
+        "--origin",
+        "--set",
+        "outbox.batch_records_max=4",
+        "-o",
+        "ndjson",
+    ]);
     assert_eq!(done.code, Some(0), "{done:?}");
     let rows: Vec<serde_json::Value> =
         done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for (key, value, origin) in [
         ("kafka.bootstrap_servers", "broker:1", "environment KAFKA_BOOTSTRAP_SERVERS"),
         ("http.listen", "127.0.0.1:9", "millrace.toml"),
-        ("outbox.shards", "4", "flag"),
+        ("outbox.batch_records_max", "4", "flag"),
         ("consume.retry_base", "100ms", "default"),
     ] {
         let row = rows.iter().find(|row| row["key"] == key).unwrap();

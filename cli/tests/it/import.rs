@@ -1,3 +1,5 @@
+//! Files that are refused before anything is sent.
+
 use std::path::Path;
 
 use crate::run::Room;

@@ -1,3 +1,5 @@
+//! Sending: bounded, interruptible, and safe to do again.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Reading: every kind of bad row is refused with its line.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! What the client makes of answers.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -6,6 +6,8 @@ pub mod http;
 mod on;
 pub mod settings;
 pub mod store;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -75,10 +75,6 @@ impl Place {
     }
 }
 
-fn is_native() -> Result<bool> {
-    Ok(GroundKind::choose()?.0 == GroundKind::Native)
-}
-
 async fn serves_everything(ground: &Ground) -> Result<()> {
     ground.create_topics(&[TopicSpec::new("a", 3)]).await?;
     let admin = ground.admin().await?;
@@ -136,10 +132,6 @@ async fn database_comes_back(ground: &Ground) -> Result<()> {
 
 #[tokio::test]
 async fn a_native_ground_serves_comes_back_after_crashes_and_leaves_nothing() -> Result<()> {
-    if !is_native()? {
-        skipped("a native ground", "there is no Java or no Maven");
-        return Ok(());
-    }
     let place = Place::new()?;
     let ground = place.start(GroundKind::Native).await?;
     serves_everything(&ground).await?;
@@ -248,12 +240,8 @@ async fn schema_text(ground: &Ground, id: i64) -> Result<String> {
 }
 
 #[tokio::test]
-async fn administration_tells_and_does_what_it_says() -> Result<()> {
+async fn administration_of_a_native_broker_tells_and_does_what_it_says() -> Result<()> {
     let ground = Ground::shared().await?;
-    if ground.kind() != GroundKind::Native {
-        skipped("administration", "the mock broker has none");
-        return Ok(());
-    }
     let admin = ground.admin().await?;
     let name = "administration";
     let mut spec = TopicSpec::new(name, 3);

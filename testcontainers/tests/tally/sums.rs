@@ -15,8 +15,6 @@ pub(crate) static TALLY_MIGRATIONS: sqlx::migrate::Migrator =
 pub(crate) const POISON: i64 = 13;
 /// An amount at which the decision panics.
 pub(crate) const PANIC: i64 = 14;
-/// An amount whose sum the database refuses.
-pub(crate) const REFUSED_BY_DATABASE: i64 = -1_000_000;
 
 /// Sums by book.
 pub(crate) struct Sums(BTreeMap<String, Sum>);

@@ -10,5 +10,3 @@ mod sale_confirmed;
 mod stock_released;
 mod stock_reserved;
 mod stock_unavailable;
-#[cfg(test)]
-mod tests;

@@ -2,5 +2,3 @@
 
 mod order_cancelled;
 mod stock_reserved;
-#[cfg(test)]
-mod tests;

@@ -3,5 +3,3 @@
 mod order_cancelled;
 mod order_placed;
 mod payment_refused;
-#[cfg(test)]
-mod tests;
