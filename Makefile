@@ -21,11 +21,12 @@ dev: setup ## start the ground and all services, and stay until Ctrl-C
 
 # What the embedded ground cannot show is in modules named `native`: there it is left out, not passed.
 test: setup ## run every test, and the delivery contract on the embedded ground too
-	@if [ "$${MILLRACE_GROUND:-}" = embedded ] || ! command -v mvn >/dev/null || ! command -v java >/dev/null; then \
+	@ground=$$(deploy/native/setup.sh --ground) && export RUST_BACKTRACE=0 && \
+	if [ "$$ground" = embedded ]; then \
 	  echo 'embedded ground: tests that need a real broker are left out (modules named native)'; \
 	  MILLRACE_GROUND=embedded cargo test --workspace --locked $(ARGS) -- --skip native; \
 	else \
-	  cargo test --workspace --locked $(ARGS) && \
+	  MILLRACE_GROUND=native cargo test --workspace --locked $(ARGS) && \
 	  MILLRACE_GROUND=embedded cargo test -p harness --locked --test it -- delivery --skip native; \
 	fi
 

@@ -1,10 +1,11 @@
 //! `millrace config`: what a process would be told here, and by whom. It changes nothing.
 
 use clap::Subcommand;
-use millrace::{Config, Origin};
+use millrace::{Config, ConfigError, Loaded, Origin};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::house;
 use crate::output::{Output, Row};
 
 /// Show the configuration.
@@ -33,12 +34,18 @@ struct Value {
 
 pub(crate) fn run(command: &ConfigCommand, output: Output) -> anyhow::Result<()> {
     let ConfigCommand::Show { origin, set } = command;
-    let loaded = Config::load(set).map_err(|error| Failure::Usage(error.to_string()))?;
+    let loaded = load(set).map_err(|error| Failure::Usage(error.to_string()))?;
     if *origin {
         return Ok(output.list(&loaded.origins)?);
     }
     let value = |Origin { key, value, .. }: Origin| Value { key, value };
     Ok(output.list(&loaded.origins.into_iter().map(value).collect::<Vec<_>>())?)
+}
+
+/// The configuration as all six services understand it.
+pub(crate) fn load(flags: &[(String, String)]) -> Result<Loaded, ConfigError> {
+    let services: Vec<&str> = house::names().collect();
+    Config::load(flags).and_then(|loaded| loaded.of_services(&services))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

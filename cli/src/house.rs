@@ -13,8 +13,11 @@ use ops::Endpoints;
 use schemas::{EVENTS, topics};
 use serde_json::{Value, json};
 
+/// What makes a service, which can be mounted once.
+type Make = fn() -> Service;
+
 /// Every service by its name, in the order of [`ops::SERVICES`].
-const SERVICES: [(&str, fn() -> Service); 6] = [
+const SERVICES: [(&str, Make); 6] = [
     ("catalogue", catalogue::service),
     ("orders", orders::service),
     ("stock", stock::service),
@@ -39,7 +42,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The service of this name.
-pub(crate) fn service(name: &str) -> Option<fn() -> Service> {
+pub(crate) fn service(name: &str) -> Option<Make> {
     SERVICES.iter().find(|(known, _)| *known == name).map(|(_, service)| *service)
 }
 

@@ -119,7 +119,7 @@ fn serve(name: &str, flags: &[String]) -> anyhow::Result<ExitCode> {
         Ok((key.to_owned(), value.to_owned()))
     };
     let flags = flags.iter().map(flag).collect::<Result<Vec<_>, Failure>>()?;
-    Ok(millrace::main_with(service, &flags))
+    Ok(millrace::main_with(service, config::load(&flags)))
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {

@@ -18,6 +18,8 @@ const TX_TIME_MAX: Duration = Duration::from_secs(15);
 /// A mounted service's shared parts.
 pub(crate) struct Core {
     pub(crate) service: &'static str,
+    /// The consumer group as the broker knows it.
+    pub(crate) group: String,
     pub(crate) config: Config,
     pub(crate) pool: PgPool,
     pub(crate) registry: Registry,
@@ -73,7 +75,8 @@ pub(crate) async fn in_time<T>(work: impl Future<Output = Result<T, Fault>>) -> 
     within(TX_TIME_MAX, work).await
 }
 
-async fn within<T>(
+/// Work on the database under a deadline of its own.
+pub(crate) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, Fault>>,
 ) -> Result<T, Fault> {

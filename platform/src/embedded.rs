@@ -4,16 +4,22 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 type Order = Box<dyn FnOnce(&Cluster) + Send>;
 
 /// The only broker of the cluster.
 const BROKER: i32 = 1;
+/// The longest wait for one answer of the mock, and for one poll.
+const CALL_MAX: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(20);
 
 /// The mock broker could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +104,51 @@ impl Broker {
         self.order("slow down", move |cluster| {
             cluster.broker_round_trip_time(BROKER, delay).map_err(|error| error.to_string())
         })
+    }
+
+    /// Puts a group without members at the beginning of these topics. The mock takes offsets from
+    /// members alone, so this becomes one for a moment. Blocks for at most `deadline`.
+    ///
+    /// # Errors
+    /// When the group cannot be joined in time, or the offsets are refused.
+    pub fn rewind_group(
+        &self,
+        group: &str,
+        topics: &[&str],
+        deadline: Duration,
+    ) -> Result<(), EmbeddedError> {
+        let failed = |reason: String| EmbeddedError { what: "rewind a group", reason };
+        self.rewind(group, topics, Instant::now() + deadline)
+            .map_err(|error| failed(error.to_string()))
+    }
+
+    fn rewind(&self, group: &str, topics: &[&str], until: Instant) -> Result<(), KafkaError> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("group.id", group)
+            .set("group.protocol", "consumer")
+            .set("enable.auto.commit", "false")
+            .create()?;
+        consumer.subscribe(topics)?;
+        let metadata = consumer.fetch_metadata(None, CALL_MAX)?;
+        let of_group = metadata.topics().iter().filter(|topic| topics.contains(&topic.name()));
+        let partitions: usize = of_group.map(|topic| topic.partitions().len()).sum();
+        let mut assigned = consumer.assignment()?;
+        while assigned.count() < partitions {
+            if Instant::now() > until {
+                return Err(KafkaError::Global(RDKafkaErrorCode::OperationTimedOut));
+            }
+            // Polling is what drives the join; a record in between is of no interest.
+            drop(consumer.poll(POLL));
+            assigned = consumer.assignment()?;
+        }
+        let mut first = TopicPartitionList::new();
+        for element in assigned.elements() {
+            let (topic, partition) = (element.topic(), element.partition());
+            let (low, _) = consumer.fetch_watermarks(topic, partition, CALL_MAX)?;
+            first.add_partition_offset(topic, partition, Offset::Offset(low))?;
+        }
+        consumer.commit(&first, CommitMode::Sync)
     }
 
     fn order(

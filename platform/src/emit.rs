@@ -56,7 +56,8 @@ impl Emit {
         let mut datum = Vec::with_capacity(128);
         event.encode(&mut Writer::new(&mut datum));
         let correlation = self.origin.correlation.clone().unwrap_or_else(|| key.clone());
-        let trace = self.tracing.create(E::TOPIC, E::NAME, id, &key, self.origin.span.as_ref());
+        let parent = self.origin.span.as_ref();
+        let trace = self.tracing.create(E::TOPIC, E::NAME, id, &key, &correlation, parent);
         let cause = Cause { correlation, causation: self.origin.causation, trace };
         let occurred_at = self.now;
         self.facts.push(Announced {

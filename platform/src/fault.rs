@@ -52,16 +52,22 @@ impl From<Poison> for Fault {
 }
 
 impl From<sqlx::Error> for Fault {
-    /// Classes 22 (data exception) and 23 (constraint violation) blame the data; everything else
-    /// is the database's affair and is retried.
+    /// Classes 21 (cardinality), 22 (data exception), 23 (constraint violation), 44 (check option)
+    /// and 54 (limit exceeded) blame the data; everything else is the database's affair and is
+    /// retried.
     fn from(error: sqlx::Error) -> Self {
         let class = match &error {
-            sqlx::Error::Database(database) => database.code().map(|code| code[..2].to_owned()),
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Some("22".to_owned()),
+            sqlx::Error::Database(database) => {
+                database.code().map(|code| code.get(..2).unwrap_or_default().to_owned())
+            }
+            sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::Encode(_)
+            | sqlx::Error::RowNotFound => Some("22".to_owned()),
             _ => None,
         };
         match class.as_deref() {
-            Some("22" | "23") => Self::Poison(error.into()),
+            Some("21" | "22" | "23" | "44" | "54") => Self::Poison(error.into()),
             _ => Self::Transient(error.into()),
         }
     }

@@ -4,11 +4,123 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::client::{Client, DefaultClientContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaType;
 
-use crate::Config;
+use crate::config::alike;
+use crate::{Config, ConfigError};
 
 /// Key shards of an outbox; one relay owns a shard at a time. Fixed, because rows carry it.
 pub(crate) const SHARDS: i16 = 16;
+
+/// Properties that a deployment may not set, and why: our guarantees rest on the first ones, the
+/// others have a key of their own.
+const FIXED: [(&str, &str); 18] = [
+    ("acks", NO_LOSS),
+    ("request.required.acks", NO_LOSS),
+    ("enable.idempotence", NO_LOSS),
+    ("transactional.id", "is fixed: the outbox does not use the broker's transactions; remove it"),
+    ("partitioner", "is fixed: every writer of a topic must place a key alike; remove it"),
+    ("enable.auto.commit", AFTER_WORK),
+    ("auto.commit.enable", AFTER_WORK),
+    ("enable.auto.offset.store", AFTER_WORK),
+    ("auto.offset.reset", "is fixed: a new group reads every fact there is; remove it"),
+    ("isolation.level", "is fixed: what an aborted transaction wrote is no fact; remove it"),
+    ("check.crcs", "is fixed: a record that was damaged must not be handled; remove it"),
+    ("allow.auto.create.topics", "is fixed: a topic is made as its contract says; remove it"),
+    ("bootstrap.servers", "has a key of its own; set kafka.bootstrap_servers"),
+    ("metadata.broker.list", "has a key of its own; set kafka.bootstrap_servers"),
+    ("session.timeout.ms", "has a key of its own; set consume.session_timeout"),
+    ("heartbeat.interval.ms", "has a key of its own; set consume.heartbeat"),
+    ("delivery.timeout.ms", "has a key of its own; set outbox.delivery_timeout"),
+    ("message.timeout.ms", "has a key of its own; set outbox.delivery_timeout"),
+];
+const NO_LOSS: &str = "is fixed: without it a fact could be lost or doubled; remove it";
+const AFTER_WORK: &str = "is fixed: an offset moves only after the work is committed; remove it";
+
+/// How the properties begin that only a consumer takes, after CONFIGURATION.md of librdkafka.
+const OF_CONSUMERS: [&str; 11] = [
+    "auto.",
+    "consume.",
+    "coordinator.",
+    "enable.partition.eof",
+    "fetch.",
+    "group.",
+    "max.partition.fetch",
+    "max.poll",
+    "offset.store.",
+    "partition.assignment",
+    "queued.m",
+];
+
+/// And those that only a producer takes.
+const OF_PRODUCERS: [&str; 13] = [
+    "batch.",
+    "compression.",
+    "delivery.",
+    "enable.gapless",
+    "linger.",
+    "message.send",
+    "produce.",
+    "queue.buffering",
+    "queuing.",
+    "request.",
+    "retries",
+    "sticky.",
+    "transaction.",
+];
+
+/// Why a deployment may not set this property; `None` when it may.
+pub(crate) fn fixed(property: &str) -> Option<&'static str> {
+    FIXED.iter().find(|(name, _)| *name == property).map(|(_, reason)| *reason)
+}
+
+/// Refuses settings that librdkafka does not know or that contradict each other. Makes a client of
+/// each kind and drops it before it has talked to anybody.
+pub(crate) fn check(config: &Config, group: &str) -> Result<(), ConfigError> {
+    for (kind, client) in [
+        (RDKafkaType::RD_KAFKA_CONSUMER, consumer(config, group, "check")),
+        (RDKafkaType::RD_KAFKA_PRODUCER, producer(config, "check")),
+    ] {
+        create(kind, client.clone()).map_err(|error| misfit(config, &client, &error))?;
+    }
+    Ok(())
+}
+
+fn create(kind: RDKafkaType, mut client: ClientConfig) -> KafkaResult<()> {
+    client.remove("bootstrap.servers");
+    let native = client.create_native_config()?;
+    Client::new(&client, native, kind, DefaultClientContext).map(drop)
+}
+
+/// Names the property that is meant, and the one that may have been.
+fn misfit(config: &Config, client: &ClientConfig, error: &KafkaError) -> ConfigError {
+    let given = &config.kafka.properties;
+    let (name, told) = match error {
+        KafkaError::ClientConfig(_, told, name, _) => (Some(name), told.clone()),
+        error => {
+            let told = error.to_string();
+            (given.keys().find(|name| told.contains(name.as_str())), told)
+        }
+    };
+    let key = match name.filter(|name| given.contains_key(*name)) {
+        Some(name) => format!("kafka.properties.{name}"),
+        None => "kafka.properties".to_owned(),
+    };
+    let others = client.config_map().into_keys().filter(|other| !given.contains_key(*other));
+    let hint = match name.and_then(|name| alike(name, others)) {
+        Some(other) => format!("did you mean `kafka.properties.{other}`?"),
+        None => "librdkafka's CONFIGURATION.md has every property and its values".to_owned(),
+    };
+    ConfigError::Invalid { key, reason: format!("does not work: {told}; {hint}") }
+}
+
+/// The client's name for the broker, of one service in one process.
+pub(crate) fn client_id(config: &Config, service: &str) -> String {
+    let given = config.kafka.properties.get("client.id").cloned();
+    given.unwrap_or_else(|| format!("{service}-{}", std::process::id()))
+}
 
 /// The outbox shard of a key.
 pub(crate) fn shard_of(key: &str) -> i16 {
@@ -74,7 +186,7 @@ pub(crate) fn consumer(config: &Config, group: &str, client_id: &str) -> ClientC
             .set("session.timeout.ms", millis(config.consume.session_timeout))
             .set("heartbeat.interval.ms", millis(config.consume.heartbeat));
     }
-    pass(&mut client, passed, is_consumer_property);
+    pass(&mut client, passed, &OF_PRODUCERS);
     client
 }
 
@@ -87,9 +199,12 @@ pub(crate) fn producer(config: &Config, client_id: &str) -> ClientConfig {
         .set("partitioner", "murmur2_random")
         .set("compression.type", "lz4")
         .set("linger.ms", "0")
-        .set("delivery.timeout.ms", config.outbox.delivery_timeout.as_millis().to_string())
+        // A record that gave up while a later one of its key did not would stand behind it: records
+        // never give up by themselves, the relay throws the whole producer away instead.
+        .set("message.timeout.ms", "0")
+        .set("enable.gapless.guarantee", "true")
         .set("allow.auto.create.topics", "false");
-    pass(&mut client, &config.kafka.properties, |name| !is_consumer_property(name));
+    pass(&mut client, &config.kafka.properties, &OF_CONSUMERS);
     client
 }
 
@@ -104,32 +219,12 @@ fn common(config: &Config, client_id: &str) -> ClientConfig {
     client
 }
 
-fn pass(client: &mut ClientConfig, given: &BTreeMap<String, String>, fits: impl Fn(&str) -> bool) {
-    for (name, value) in given.iter().filter(|(name, _)| is_shared_property(name) || fits(name)) {
+/// A property of the other kind of client would have no effect but a warning from each client.
+fn pass(client: &mut ClientConfig, given: &BTreeMap<String, String>, foreign: &[&str]) {
+    let fits = |name: &str| !foreign.iter().any(|prefix| name.starts_with(prefix));
+    for (name, value) in given.iter().filter(|(name, _)| fits(name)) {
         client.set(name, value);
     }
-}
-
-/// librdkafka refuses a consumer's setting on a producer only with a warning, but the warning is
-/// printed for every client.
-fn is_consumer_property(name: &str) -> bool {
-    const PREFIXES: [&str; 9] = [
-        "group.",
-        "session.",
-        "heartbeat.",
-        "fetch.",
-        "queued.m",
-        "auto.",
-        "isolation.",
-        "max.poll",
-        "partition.assignment",
-    ];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
-
-fn is_shared_property(name: &str) -> bool {
-    const PREFIXES: [&str; 6] = ["security.", "sasl.", "ssl.", "socket.", "broker.", "client."];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -171,6 +266,62 @@ mod tests {
         assert_eq!(consumer.get("session.timeout.ms"), None);
         assert_eq!(consumer.get("group.protocol"), Some("consumer"));
         assert_eq!(producer(&config, "c").get("group.protocol"), None);
+    }
+
+    fn with(properties: &[(&str, &str)]) -> Config {
+        let mut config = Config::default();
+        let owned = properties.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        config.kafka.properties = owned.collect();
+        config
+    }
+
+    #[test]
+    fn our_own_settings_work_for_either_group_protocol() {
+        check(&Config::default(), "g").unwrap();
+        check(&with(&[("group.protocol", "consumer")]), "g").unwrap();
+    }
+
+    #[test]
+    fn properties_that_do_not_work_are_refused_by_name() {
+        for (properties, name, told) in [
+            (&[("nonsense.key", "1")] as &[_], "nonsense.key", "CONFIGURATION.md"),
+            (&[("linger.msec", "1")], "linger.msec", "did you mean `kafka.properties.linger.ms`?"),
+            (&[("fetch.min.bytes", "few")], "fetch.min.bytes", "CONFIGURATION.md"),
+            (&[("retries", "0")], "retries", "enable.idempotence"),
+            (&[("fetch.max.bytes", "5"), ("client.rack", "a")], "fetch.max.bytes", "must be"),
+            (&[("security.protocol", "ssl"), ("ssl.ca.location", "/none")], "ssl.ca.location", ""),
+        ] {
+            let error = check(&with(properties), "g").unwrap_err().to_string();
+            let start = format!("`kafka.properties.{name}` does not work: ");
+            assert!(error.starts_with(&start) && error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_our_guarantees_rest_on_cannot_be_set() {
+        for (name, reason) in FIXED {
+            let error = with(&[(name, "all")]).check().unwrap_err().to_string();
+            assert_eq!(error, format!("`kafka.properties.{name}` {reason}"));
+        }
+        with(&[("group.id", "g"), ("group.protocol", "consumer")]).check().unwrap();
+    }
+
+    #[test]
+    fn a_property_reaches_every_client_that_takes_it() {
+        for (name, of_consumer, of_producer) in [
+            ("topic.metadata.refresh.interval.ms", true, true),
+            ("socket.keepalive.enable", true, true),
+            ("sasl.username", true, true),
+            ("fetch.min.bytes", true, false),
+            ("group.id", true, false),
+            ("compression.type", false, true),
+            ("linger.ms", false, true),
+        ] {
+            let config = with(&[(name, "given")]);
+            let given = |client: ClientConfig| client.get(name) == Some("given");
+            assert_eq!(given(consumer(&config, "g", "c")), of_consumer, "{name}");
+            assert_eq!(given(producer(&config, "c")), of_producer, "{name}");
+        }
     }
 
     #[test]

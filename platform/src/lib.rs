@@ -16,6 +16,7 @@ mod health;
 pub mod http;
 mod kafka;
 mod life;
+mod migrate;
 mod outbox;
 mod process;
 mod registry;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_contract::Topic;
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::consume::{self, Conditions};
-use crate::core::Core;
+use crate::core::{Core, in_time};
+use crate::migrate::{Unmigrated, migrate};
 use crate::outbox::{self, Horizon};
 use crate::runtime::{RunError, learn_schema_ids, missing};
 use crate::service::Service;
@@ -26,8 +26,6 @@ const LOOK_MAX: Duration = Duration::from_secs(2);
 /// Partitions of inbox and outbox are looked after this often.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(3600);
 
-static PLATFORM_MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
-
 /// The owner of a service's tasks.
 pub(crate) struct Life {
     pub(crate) core: Arc<Core>,
@@ -36,15 +34,14 @@ pub(crate) struct Life {
     /// Holds from the moment that all work is begun.
     pub(crate) started: Condition,
     pub(crate) stop: CancellationToken,
+    /// Kept, so that a service outlives the handle it was mounted with.
+    pub(crate) held: watch::Sender<bool>,
 }
 
 impl Life {
     /// Lives until it is stopped or a part of it ends by itself.
-    pub(crate) async fn run(
-        self,
-        listener: TcpListener,
-        held: watch::Receiver<bool>,
-    ) -> Result<(), RunError> {
+    pub(crate) async fn run(self, listener: TcpListener) -> Result<(), RunError> {
+        let held = self.held.subscribe();
         let (http_stop, relay_stop) = (CancellationToken::new(), CancellationToken::new());
         let mut http = JoinSet::new();
         http.spawn(self.serve(listener, http_stop.clone()));
@@ -106,7 +103,11 @@ impl Life {
     /// Waits for database, registry and broker; `false` when it was stopped before they came.
     async fn prepare(&self) -> Result<bool, RunError> {
         loop {
-            match self.try_prepare().await {
+            let prepared = tokio::select! {
+                () = self.stop.cancelled() => return Ok(false),
+                prepared = self.try_prepare() => prepared,
+            };
+            match prepared {
                 Ok(()) => return Ok(true),
                 Err(Unprepared::Refused(error)) => return Err(error),
                 Err(Unprepared::Waiting(reason)) => {
@@ -126,7 +127,7 @@ impl Life {
             learn_schema_ids(&self.core, &self.service).await?;
         }
         migrate(&self.core.pool, self.service.migrations).await?;
-        outbox::maintain(&self.core.pool, &self.horizon()).await?;
+        in_time(outbox::maintain(&self.core.pool, &self.horizon())).await?;
         Ok(())
     }
 
@@ -165,7 +166,16 @@ impl Life {
             let (core, stop) = (self.core.clone(), self.stop.clone());
             work.spawn(consume::run(core, room.clone(), conditions, held.clone(), stop));
             if let Some(every) = self.service.sweep_every {
-                work.spawn(sweep(self.core.clone(), room, every, held, self.stop.clone()));
+                let condition = self.health.condition("sweep");
+                condition.ok();
+                work.spawn(sweep(
+                    self.core.clone(),
+                    room,
+                    every,
+                    condition,
+                    held,
+                    self.stop.clone(),
+                ));
             }
         }
         let condition = self.health.condition("database");
@@ -210,30 +220,18 @@ impl From<RegistryError> for Unprepared {
     }
 }
 
-impl From<Fault> for Unprepared {
-    fn from(fault: Fault) -> Self {
-        Self::Waiting(fault.to_string())
+impl From<Unmigrated> for Unprepared {
+    fn from(unmigrated: Unmigrated) -> Self {
+        match unmigrated {
+            Unmigrated::Refused(text) => Self::Refused(RunError::Refused(text)),
+            Unmigrated::Waiting(text) => Self::Waiting(text),
+        }
     }
 }
 
-/// Brings the database to this build. A migration that was changed after it ran is refused.
-async fn migrate(
-    pool: &PgPool,
-    service: Option<&'static sqlx::migrate::Migrator>,
-) -> Result<(), Unprepared> {
-    use sqlx::migrate::MigrateError;
-    let refuse = |error: MigrateError| match error {
-        MigrateError::Execute(error) => Unprepared::Waiting(error.to_string()),
-        other => Unprepared::Refused(RunError::Refused(format!("migrations: {other}"))),
-    };
-    let mut platform =
-        sqlx::migrate::Migrator::with_migrations(PLATFORM_MIGRATIONS.iter().cloned().collect());
-    platform.create_schema("millrace");
-    platform.dangerous_set_table_name("millrace._migrations");
-    platform.run(pool).await.map_err(refuse)?;
-    match service {
-        Some(migrations) => migrations.run(pool).await.map_err(refuse),
-        None => Ok(()),
+impl From<Fault> for Unprepared {
+    fn from(fault: Fault) -> Self {
+        Self::Waiting(fault.to_string())
     }
 }
 
@@ -242,6 +240,7 @@ async fn sweep(
     core: Arc<Core>,
     room: Arc<dyn consume::reaction::Room>,
     every: Duration,
+    condition: Condition,
     mut held: watch::Receiver<bool>,
     stop: CancellationToken,
 ) -> Result<(), Fault> {
@@ -254,8 +253,12 @@ async fn sweep(
         if *held.borrow_and_update() {
             continue;
         }
-        if let Err(fault) = room.sweep(&core).await {
-            tracing::warn!(service = core.service, error = %fault, "sweep will be repeated");
+        match room.sweep(&core).await {
+            Ok(_) => condition.ok(),
+            Err(fault) => {
+                tracing::warn!(service = core.service, error = %fault, "sweep will be repeated");
+                condition.not(format!("what is due cannot be decided: {fault}"));
+            }
         }
     }
 }
@@ -281,7 +284,7 @@ async fn look(
         }
         if maintained.elapsed() >= MAINTAIN_EVERY {
             maintained = tokio::time::Instant::now();
-            if let Err(fault) = outbox::maintain(&core.pool, &horizon).await {
+            if let Err(fault) = in_time(outbox::maintain(&core.pool, &horizon)).await {
                 tracing::warn!(service = core.service, error = %fault, "partitions not maintained");
             }
         }

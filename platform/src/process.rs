@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::runtime::{RunError, mount_traced};
 use crate::service::Service;
 use crate::telemetry::{Tracing, log};
-use crate::{Config, contract};
+use crate::{Config, ConfigError, Loaded, contract};
 
 /// Exit code of a configuration that cannot work (EX_USAGE of sysexits.h).
 const REFUSED: u8 = 64;
@@ -15,21 +15,16 @@ const REFUSED: u8 = 64;
 /// Runs a service until SIGTERM or Ctrl-C: the whole `main` of a service's binary. Configuration
 /// comes from files and environment; `--key=value` arguments override them.
 pub fn main(service: fn() -> Service) -> ExitCode {
-    let flags: Vec<(String, String)> = std::env::args()
-        .skip(1)
-        .filter_map(|argument| {
-            let (key, value) = argument.strip_prefix("--")?.split_once('=')?;
-            Some((key.to_owned(), value.to_owned()))
-        })
-        .collect();
-    main_with(service, &flags)
+    let arguments = std::env::args_os().skip(1);
+    let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    let flags: Result<Vec<_>, ConfigError> = arguments.map(flag).collect();
+    main_with(service, flags.and_then(|flags| Config::load(&flags)))
 }
 
-/// The same for a program that reads its arguments itself: `flags` are pairs of a dotted key and
-/// a value.
-pub fn main_with(service: fn() -> Service, flags: &[(String, String)]) -> ExitCode {
+/// The same for a program that reads its arguments and configuration itself.
+pub fn main_with(service: fn() -> Service, loaded: Result<Loaded, ConfigError>) -> ExitCode {
     contract::prepare();
-    let config = match Config::load(flags) {
+    let config = match loaded {
         Ok(loaded) => loaded.config,
         Err(error) => return refuse(&error),
     };
@@ -49,8 +44,16 @@ pub fn main_with(service: fn() -> Service, flags: &[(String, String)]) -> ExitCo
     }
 }
 
+/// A dotted key and its value.
+fn flag(argument: String) -> Result<(String, String), ConfigError> {
+    match argument.strip_prefix("--").and_then(|pair| pair.split_once('=')) {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err(ConfigError::Argument { argument }),
+    }
+}
+
 async fn run(service: Service, config: Config) -> Result<(), RunError> {
-    let tracing = Tracing::start(service.name(), &config.trace, env!("CARGO_PKG_VERSION"));
+    let tracing = Tracing::start(service.name(), &config, env!("CARGO_PKG_VERSION"));
     log::init_service(log::json_wanted(), &tracing);
     let running = mount_traced(service, config, tracing).await?;
     tracing::info!(service = running.name(), url = running.url(), "listening");
@@ -73,4 +76,24 @@ async fn run(service: Service, config: Config) -> Result<(), RunError> {
 fn refuse(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::from(REFUSED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_that_sets_nothing_is_refused_by_name() {
+        for (argument, key, value) in [
+            ("--http.listen=127.0.0.1:0", "http.listen", "127.0.0.1:0"),
+            ("--service.stock.x=a=b", "service.stock.x", "a=b"),
+        ] {
+            assert_eq!(flag(argument.to_owned()).unwrap(), (key.to_owned(), value.to_owned()));
+        }
+        for argument in ["", "-", "--", "stock", "--http.listen", "-http.listen=x", "http.listen=x"]
+        {
+            let error = flag(argument.to_owned()).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{argument}` is not ")), "{error}");
+        }
+    }
 }

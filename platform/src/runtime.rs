@@ -7,14 +7,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgPool};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
-use crate::kafka::Names;
+use crate::kafka::{self, Names};
 use crate::life::Life;
 use crate::service::Service;
 use crate::telemetry::{Metrics, Tracing};
@@ -92,7 +92,7 @@ impl Running {
 /// Mounts a service in this process. Returns as soon as its port is open, which may be long before
 /// it is ready.
 pub async fn mount(service: Service, config: Config) -> Result<Running, RunError> {
-    let tracing = Tracing::start(service.name, &config.trace, env!("CARGO_PKG_VERSION"));
+    let tracing = Tracing::start(service.name, &config, env!("CARGO_PKG_VERSION"));
     mount_traced(service, config, tracing).await
 }
 
@@ -115,7 +115,7 @@ pub(crate) async fn mount_traced(
     let listener =
         listener.map_err(|error| RunError::Refused(format!("http.listen {listen}: {error}")))?;
     let address = listener.local_addr().map_err(|error| RunError::Ended(error.into()))?;
-    let (held, is_held) = watch::channel(false);
+    let (held, _) = watch::channel(false);
     let stop = CancellationToken::new();
     let life = Life {
         core,
@@ -123,8 +123,9 @@ pub(crate) async fn mount_traced(
         health: health.clone(),
         started,
         stop: stop.clone(),
+        held: held.clone(),
     };
-    let ended = tokio::spawn(life.run(listener, is_held));
+    let ended = tokio::spawn(life.run(listener));
     Ok(Running { name, url: format!("http://{address}"), health, held, stop, ended })
 }
 
@@ -136,11 +137,14 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         url.parse().map_err(|error| RunError::Refused(format!("database.url: {error}")))?;
     let names = Names::new(&config);
     let group = names.group(service.domain(), service.name);
+    let checked = config.check().and_then(|()| kafka::check(&config, &group));
+    checked.map_err(|error| RunError::Refused(error.to_string()))?;
     Ok(Core {
         service: service.name,
         pool: pool(options, &config),
         registry: Registry::new(&config.registry),
         metrics: Metrics::new(service.name, &group, env!("CARGO_PKG_VERSION")),
+        group,
         tracing,
         settings,
         declared: service.emits.iter().map(|emits| emits.name).collect(),
@@ -180,10 +184,21 @@ fn pool(options: PgConnectOptions, config: &Config) -> PgPool {
         ("statement_timeout", statement.as_str()),
         ("lock_timeout", "4000"),
         ("idle_in_transaction_session_timeout", "20000"),
+        // A session whose client vanished without a word gives its locks back within half a minute.
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
     ]);
     PgPoolOptions::new()
         .max_connections(config.database.max_connections)
         .acquire_timeout(Duration::from_secs(4))
+        // A connection that was cut off in the middle of a query may never answer again.
+        .after_release(|conn, _| {
+            Box::pin(async move {
+                let alive = tokio::time::timeout(Duration::from_secs(2), conn.ping()).await;
+                alive.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+            })
+        })
         .connect_lazy_with(options)
 }
 
@@ -193,8 +208,8 @@ pub(crate) fn missing(what: &str) -> RunError {
     ))
 }
 
-/// Asks the registry for the id of every schema the service emits or reads. A schema it emits must
-/// be there; one it reads may be unknown as long as nobody has written it.
+/// Asks the registry for the id of every schema the service emits or reads: exactly these must be
+/// there.
 pub(crate) async fn learn_schema_ids(core: &Core, service: &Service) -> Result<(), RegistryError> {
     let mut ids = HashMap::new();
     for emits in &service.emits {
@@ -207,4 +222,24 @@ pub(crate) async fn learn_schema_ids(core: &Core, service: &Service) -> Result<(
     }
     core.schema_ids.get_or_init(|| ids);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_work_is_refused_before_a_port_opens() {
+        // The port is taken: whoever tried to open it would say so.
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for (name, value) in [("nonsense.key", "1"), ("acks", "0"), ("retries", "0")] {
+            let mut config = Config::default();
+            config.http.listen = taken.local_addr().unwrap().to_string();
+            config.kafka.properties.insert(name.to_owned(), value.to_owned());
+            let refused = mount(Service::named("shop").build(), config).await.err().unwrap();
+            let told = refused.to_string();
+            assert!(matches!(refused, RunError::Refused(_)), "{told}");
+            assert!(told.starts_with(&format!("`kafka.properties.{name}` ")), "{told}");
+        }
+    }
 }

@@ -216,7 +216,7 @@ impl Rows {
 pub(crate) async fn positions(
     tx: &mut Tx,
     partitions: &BTreeSet<(&'static str, i32)>,
-) -> Result<HashMap<(String, i32), i64>, Fault> {
+) -> Result<HashMap<(&'static str, i32), i64>, Fault> {
     let (topics, numbers): (Vec<&str>, Vec<i32>) = partitions.iter().copied().unzip();
     let rows = sqlx::query(
         r#"SELECT topic, "partition", next_offset FROM millrace.view_position
@@ -227,7 +227,10 @@ pub(crate) async fn positions(
     .bind(numbers)
     .fetch_all(tx.db())
     .await?;
-    Ok(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect())
+    let stored: HashMap<(&str, i32), i64> =
+        rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect();
+    let known = |partition: &(&'static str, i32)| Some((*partition, *stored.get(partition)?));
+    Ok(partitions.iter().filter_map(known).collect())
 }
 
 /// Moves the positions of a view, in the transaction of its rows.

@@ -1,9 +1,9 @@
 //! Brings the pinned parts of `deploy/native/pom.xml` into the cache with Maven: each part alone,
-//! once, whole or not at all.
+//! once, whole or not at all. It says every few seconds how much has come.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -15,6 +15,8 @@ use crate::{Progress, find_program};
 const POM: &str = include_str!("../../deploy/native/pom.xml");
 /// On a slow line the largest part, of 109 MB, takes minutes.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// Whoever waits hears from us this often.
+const TELL_EVERY: Duration = Duration::from_secs(3);
 
 /// A part that can be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +87,7 @@ pub(crate) async fn fetch(home: &Home, part: Part, progress: &Progress) -> Resul
     let draft = home.parts().join(format!(".{}.draft", part.name()));
     drop(fs::remove_dir_all(&draft));
     make(&draft)?;
-    maven(part, &draft).await.with_context(|| format!("downloading {title}"))?;
+    maven(part, &draft, progress).await.with_context(|| format!("downloading {title}"))?;
     let out = draft.join("out");
     let out = if part == Part::Postgres { unpack(&out, &draft).await? } else { out };
     fs::rename(&out, &place).with_context(|| format!("moving to {}", place.display()))?;
@@ -99,21 +101,61 @@ pub(crate) async fn exclusively(path: &Path) -> Result<fs::File> {
     tokio::task::spawn_blocking(move || lock(&path)).await?
 }
 
-async fn maven(part: Part, draft: &Path) -> Result<()> {
+async fn maven(part: Part, draft: &Path, progress: &Progress) -> Result<()> {
     let mvn = find_program("mvn").context("there is no mvn on PATH")?;
-    let pom = draft.join("pom.xml");
+    let (pom, log) = (draft.join("pom.xml"), draft.join("maven.log"));
     fs::write(&pom, POM)?;
     let define = |name: &str, value: &str| format!("-D{name}={value}");
-    let launch = Launch::new(mvn, draft.join("maven.log")).folder(draft).args([
-        "-B".to_owned(),
-        "-q".to_owned(),
+    // Neither quiet nor in batch mode: then it would not say how far it is.
+    let launch = Launch::new(mvn, &log).folder(draft).args([
         "-f".to_owned(),
         pom.display().to_string(),
         part.goal().to_owned(),
+        define("style.color", "never"),
         define("out", &draft.join("out").display().to_string()),
         define("postgres.platform", &platform()?),
     ]);
-    run(&launch).await
+    let fetched = run(&launch);
+    tokio::pin!(fetched);
+    let begun = Instant::now();
+    loop {
+        tokio::select! {
+            done = &mut fetched => return done,
+            () = tokio::time::sleep(TELL_EVERY) => {
+                let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+                let (title, seconds) = (part.title(), begun.elapsed().as_secs());
+                progress(&format!("{title}: {:.0} MB after {seconds} s", downloaded(&text)));
+            }
+        }
+    }
+}
+
+/// Megabytes that Maven says it has downloaded: whole files, and those on their way by its last
+/// line. `Progress (2): 1.2/4.1 MB | 30/512 kB` and `Downloaded from central: URL (15 MB at 9 MB/s)`.
+fn downloaded(log: &str) -> f64 {
+    let chunks = || log.split(['\r', '\n']).filter(|chunk| !chunk.trim().is_empty());
+    let whole = chunks().filter_map(|chunk| {
+        let (_, size) = chunk.strip_prefix("Downloaded from ")?.rsplit_once('(')?;
+        megabytes(size.split(" at ").next()?)
+    });
+    let last = chunks().next_back().and_then(|chunk| chunk.strip_prefix("Progress ("));
+    let under_way = last.and_then(|chunk| Some(chunk.split_once(": ")?.1)).into_iter();
+    let under_way = under_way.flat_map(|sizes| sizes.split('|')).filter_map(megabytes);
+    whole.chain(under_way).fold(0.0, |sum, size| sum + size)
+}
+
+/// Of `1.2/4.1 MB` the first number, in megabytes.
+fn megabytes(size: &str) -> Option<f64> {
+    let (number, unit) = size.trim().split_once(' ')?;
+    let number: f64 = number.split('/').next()?.parse().ok()?;
+    let factor = match unit {
+        "B" => 1e-6,
+        "kB" => 1e-3,
+        "MB" => 1.0,
+        "GB" => 1e3,
+        _ => return None,
+    };
+    Some(number * factor)
 }
 
 /// The jar holds one `.txz` with the tree.
@@ -133,7 +175,10 @@ async fn run(launch: &Launch) -> Result<()> {
     let mut process = launch.start()?;
     let status = process.wait(PATIENCE).await?;
     if !status.success() {
-        bail!("{status}\n{}", process.log_tail(12));
+        let tail = process.log_tail(12);
+        // What a terminal would have overwritten is not worth telling.
+        let lines = tail.lines().filter_map(|line| line.rsplit('\r').find(|part| !part.is_empty()));
+        bail!("{status}\n{}", lines.collect::<Vec<_>>().join("\n"));
     }
     Ok(())
 }
@@ -150,4 +195,22 @@ fn platform() -> Result<String> {
         other => bail!("there are no PostgreSQL binaries for {other}"),
     };
     Ok(format!("{system}-{machine}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_maven_says_is_counted_in_megabytes() {
+        let finished = "[INFO] Scanning for projects...\n\
+            Downloading from central: https://repo/a.pom\nProgress (1): 2.1 kB\r         \r\
+            Downloaded from central: https://repo/a.pom (500 kB at 8.3 kB/s)\n\
+            Downloaded from central: https://repo/b(1).jar (15 MB at 16 MB/s)\n";
+        assert_eq!(downloaded(finished), 15.5);
+        let on_its_way = format!("{finished}Progress (2): 40/109 MB | 1.5/2.0 MB\r");
+        assert_eq!(downloaded(&on_its_way), 57.0);
+        assert_eq!(downloaded(&format!("{on_its_way}Progress (1): 41/109 MB  \r")), 56.5);
+        assert_eq!(downloaded("Progress (1): what\rDownloaded from elsewhere\n"), 0.0);
+    }
 }

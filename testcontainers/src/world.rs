@@ -14,6 +14,9 @@ use crate::{Ground, GroundKind, Launch, Traces, eventually};
 
 /// A mounted service is ready within this time.
 const READY_MAX: Duration = Duration::from_secs(60);
+
+/// A registry that has just started may take long over its first answers on a busy machine.
+const REGISTRY_ANSWER_MAX: Duration = Duration::from_secs(20);
 const SESSION: Duration = Duration::from_secs(2);
 const HEARTBEAT: Duration = Duration::from_millis(400);
 
@@ -102,8 +105,8 @@ impl World {
 
     /// The registry's client.
     pub fn registry(&self) -> Registry {
-        let settings = Config::default().registry;
-        Registry::new(&millrace::config::Registry { url: self.ground.registry_url(), ..settings })
+        let (url, timeout) = (self.ground.registry_url(), REGISTRY_ANSWER_MAX);
+        Registry::new(&millrace::config::Registry { url, timeout })
     }
 
     /// Everything a service needs to run in this world; makes its database the first time.

@@ -217,10 +217,10 @@ mod tests {
     use super::*;
 
     fn published(facts: &[(&str, u64)]) -> Published {
-        let fact = |(key, version): &(&str, u64)| Fact {
-            key: (*key).to_owned(),
-            version: *version,
-            ..Fact::for_test("retail.order.OrderPlaced", "orders")
+        let fact = |(key, version): &(&str, u64)| {
+            let mut fact = Fact::for_test("retail.order.OrderPlaced", "orders");
+            (fact.key, fact.version) = ((*key).to_owned(), *version);
+            fact
         };
         Published { facts: facts.iter().map(fact).collect(), repeated: 0 }
     }

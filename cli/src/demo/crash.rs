@@ -26,9 +26,9 @@ const ORDERS: usize = 500;
 /// Every service is killed this often.
 const ROUNDS: usize = 3;
 /// From the last start to the end of the last order.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_secs(90);
 /// A client of a service that is killed again and again.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn tell(ground: &Ground, tale: &mut Tale) -> Result<()> {
     let house = House::build(World::on(ground)?, None).await?;

@@ -8,14 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use harness::eventually;
-use millrace::admin::To;
+use millrace::admin::GroupOffset;
 use schemas::OrderId;
 use sqlx::PgPool;
 
-use super::facts::OF_ORDERS;
+use super::facts::{self, OF_ORDERS};
 use super::report::Tale;
 use super::stage::{Means, Stage};
-use super::{audit, facts};
 
 pub(super) const ABOUT: &str = "The order view's group is reset: the rebuilt view is the old one.";
 
@@ -26,9 +25,7 @@ const LEFT: Duration = Duration::from_secs(15);
 const TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 
 pub(super) async fn tell(stage: &Stage, tale: &mut Tale) -> Result<()> {
-    let t0 = std::time::Instant::now();
     let shop = stage.shop("replay", Means { on_hand: 4, funds: "50.00" }).await?;
-    eprintln!("T shop {:?}", t0.elapsed());
     // Confirmed, refused and rejected: the view of different ends.
     let orders = [1, 3, 5].map(async |quantity| {
         let order = stage.check_out(&shop, quantity).await?;
@@ -36,54 +33,62 @@ pub(super) async fn tell(stage: &Stage, tale: &mut Tale) -> Result<()> {
         anyhow::Ok(order)
     });
     let orders = try_join_all(orders).await?;
-    eprintln!("T orders {:?}", t0.elapsed());
-    let published = stage.until_quiet().await?;
+    stage.until_quiet().await?;
+    let facts = stage.facts(orders[0]).await?;
+    let records = stage.log().read(&OF_ORDERS).await?.len();
     let database = &stage.books(VIEW)?.database;
     let view = stage.view(orders[0]).await?;
     let (before, rows) = digest(database).await?;
 
-    eprintln!("T quiet {:?}", t0.elapsed());
     stage.unmount(VIEW).await?;
-    eprintln!("T unmounted {:?}", t0.elapsed());
     damage(database, orders[0]).await?;
     let (damaged, _) = digest(database).await?;
     let how = reset(stage).await?;
-    eprintln!("T reset {:?}", t0.elapsed());
+    let to_read = lag(stage).await?;
     stage.mount(VIEW).await?;
-    eprintln!("T mounted {:?}", t0.elapsed());
-    let rebuilt = eventually(REBUILT, "the view is rebuilt", async || {
-        let seen = digest(database).await.map_err(|error| error.to_string())?;
-        let (now, _) = &seen;
-        if *now == before { Ok(seen) } else { Err(format!("{seen:?}")) }
-    });
-    let after = match rebuilt.await {
-        Ok(seen) => seen,
-        Err(_) => digest(database).await?,
-    };
+    // The group commits what is folded, so at its end everything is.
+    eventually(REBUILT, "the group reads to the end", async || match lag(stage).await {
+        Ok(0) => Ok(()),
+        lag => Err(format!("{lag:?}")),
+    })
+    .await?;
+    let (after, rows_after) = digest(database).await?;
 
-    eprintln!("T rebuilt {:?}", t0.elapsed());
-    tale.order(
-        orders[0],
-        format!("{}, reset by {how}", view.status),
-        &stage.facts(orders[0]).await?,
-    );
-    let of_orders = OF_ORDERS.map(|topic| topic.name);
-    let facts = published.facts.iter().filter(|fact| of_orders.contains(&fact.topic)).count();
-    tale.effect("facts folded again", 0, facts);
-    tale.effect("rows of the view", rows, after.1);
-    tale.expect_that("the damage is seen in the digest", damaged != before, &damaged);
-    tale.expect("digest of the view", &before, &after.0);
-    tale.expect("an order of the view", view, stage.view(orders[0]).await?);
-    let positions = audit::positions(database).await?;
-    let behind = published.facts.iter().filter(|fact| {
-        let place = (fact.topic.to_owned(), fact.partition);
-        of_orders.contains(&fact.topic) && positions.get(&place).is_none_or(|at| *at <= fact.offset)
-    });
-    tale.expect("facts not folded again", 0, behind.count());
-    let seen = stage.facts(orders[0]).await?;
-    let history = stage.view(orders[0]).await?.history.len();
-    tale.expect("facts in the history of the order", facts::names(&seen).len(), history);
+    tale.order(orders[0], format!("{}, reset by {how}", view.status), &facts);
+    tale.effect("records read again", 0, to_read);
+    tale.effect("rows of the view", rows, rows_after);
+    tale.expect("records before the group when it was reset", records, to_read);
+    tale.expect_that("the damage shows in the digest", damaged != before, &damaged);
+    tale.expect("digest of the rebuilt view", &before, &after);
+    tale.expect("an order of the view", &view, stage.view(orders[0]).await?);
+    let history: Vec<&str> = view.history.iter().map(|happened| happened.fact.as_str()).collect();
+    tale.expect("history of the order", facts::names(&facts), history);
     Ok(())
+}
+
+/// How many records the group has before it.
+async fn lag(stage: &Stage) -> Result<usize> {
+    let (admin, topics) = (stage.log().admin(), topics(stage));
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let offsets = admin.group_offsets(&group(stage), &topics).await?;
+    let mut lag = 0;
+    for topic in topics {
+        for mark in admin.watermarks(topic).await? {
+            let here =
+                |offset: &&GroupOffset| offset.topic == topic && offset.partition == mark.partition;
+            let committed = offsets.iter().find(here).and_then(|offset| offset.committed);
+            lag += usize::try_from(mark.high - committed.unwrap_or(mark.low)).unwrap_or_default();
+        }
+    }
+    Ok(lag)
+}
+
+fn group(stage: &Stage) -> String {
+    format!("{}retail.{VIEW}", stage.log().prefix())
+}
+
+fn topics(stage: &Stage) -> [String; 4] {
+    OF_ORDERS.map(|topic| stage.log().on_broker(topic))
 }
 
 /// A fingerprint of the view, and how many rows it has.
@@ -103,21 +108,18 @@ async fn damage(database: &PgPool, order: OrderId) -> Result<()> {
 
 /// Puts the group at the beginning of every topic, and says with what.
 async fn reset(stage: &Stage) -> Result<&'static str> {
-    let log = stage.log();
-    let group = format!("{}retail.{VIEW}", log.prefix());
-    let ground = stage.ground().await;
+    let (admin, group, ground) = (stage.log().admin(), group(stage), stage.ground().await);
     let Some(lib) = ground.kafka_lib_dir() else {
-        let topics = OF_ORDERS.map(|topic| log.on_broker(topic));
+        let topics = topics(stage);
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        log.admin().reset_group(&group, &topics, To::Earliest).await?;
+        ground.rewind_group(&group, &topics).await?;
         return Ok("offsets committed for its group");
     };
     eventually(LEFT, "the group has no members", async || {
-        let group = log.admin().group(&group).await.map_err(|error| error.to_string())?;
+        let group = admin.group(&group).await.map_err(|error| error.to_string())?;
         if group.members == 0 { Ok(()) } else { Err(format!("{group:?}")) }
     })
     .await?;
-    eprintln!("empty");
     with_tool(lib, ground.bootstrap_servers(), &group).await?;
     Ok("kafka-consumer-groups")
 }

@@ -20,7 +20,7 @@ use super::report::Tale;
 use crate::house::{self, House, Mounted};
 
 /// Nothing that a story waits for takes nearly as long on a healthy stack.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// One look of a client that waits for an order.
 const LOOK: Duration = Duration::from_secs(5);
 /// The price of everything in the shops of the stories.

@@ -77,7 +77,13 @@ fn a_service_that_does_not_exist_is_not_found() {
 
 #[test]
 fn a_service_with_a_configuration_that_cannot_work_ends_with_sixty_four() {
-    let done = Room::new().run(&["service", "stock", "--http.lisen=127.0.0.1:0"]);
-    assert_eq!(done.code, Some(64), "{done:?}");
-    assert!(done.stderr.contains("did you mean `http.listen`?"), "{}", done.stderr);
+    for (flag, told) in [
+        ("--http.lisen=127.0.0.1:0", "did you mean `http.listen`?"),
+        ("--kafka.properties.nonsense.key=1", "`kafka.properties.nonsense.key` "),
+        ("--kafka.properties.acks=0", "`kafka.properties.acks` is fixed"),
+    ] {
+        let done = Room::new().run(&["service", "stock", flag]);
+        assert_eq!(done.code, Some(64), "{done:?}");
+        assert!(done.stderr.contains(told), "{}", done.stderr);
+    }
 }

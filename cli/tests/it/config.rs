@@ -43,6 +43,17 @@ fn an_unknown_key_is_refused_with_a_suggestion() {
 }
 
 #[test]
+fn settings_of_an_unknown_service_are_refused_with_a_suggestion() {
+    let room = Room::new();
+    room.file("millrace.toml", "[service.stok]\nx = 1\n[service.order-view]\ny = 2\n");
+    for (arguments, code) in [(["config", "show"], 2), (["service", "stock"], 64)] {
+        let done = room.run(&arguments);
+        assert_eq!(done.code, Some(code), "{done:?}");
+        assert!(done.stderr.contains("did you mean `service.stock`?"), "{}", done.stderr);
+    }
+}
+
+#[test]
 fn the_format_may_come_from_the_environment() {
     let room = Room::new().with("MILLRACE_OUTPUT", "id");
     let done = room.run(&["config", "show"]);

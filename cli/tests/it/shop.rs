@@ -52,7 +52,7 @@ impl Drop for Dev {
 }
 
 /// A room of its own that shares what was fetched.
-fn room() -> Room {
+pub(crate) fn room() -> Room {
     let room = Room::new();
     fs::set_permissions(room.path(), Permissions::from_mode(0o755)).unwrap();
     fs::create_dir(room.home()).unwrap();

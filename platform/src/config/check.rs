@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::units::show_duration;
 use super::{Config, ConfigError, Secret};
+use crate::kafka;
 
 impl Config {
     /// Refuses values that contradict each other; the error names the key and what to do.
@@ -11,7 +12,8 @@ impl Config {
         self.check_addresses()?;
         self.check_http()?;
         self.check_consume()?;
-        self.check_rest()
+        self.check_rest()?;
+        self.check_open_tables()
     }
 
     fn check_addresses(&self) -> Result<(), ConfigError> {
@@ -72,6 +74,19 @@ impl Config {
         hold(enough, "database.max_connections", wrong)?;
         let share = (0.0..=1.0).contains(&self.trace.sample_ratio);
         hold(share, "trace.sample_ratio", "is not between 0 and 1; write 1.0 to keep every trace")
+    }
+
+    fn check_open_tables(&self) -> Result<(), ConfigError> {
+        for name in self.kafka.properties.keys() {
+            let reason = kafka::fixed(name);
+            let key = format!("kafka.properties.{name}");
+            hold(reason.is_none(), &key, reason.unwrap_or_default())?;
+        }
+        for (name, settings) in &self.service {
+            let wrong = format!("is a value; write service.{name}.<key>");
+            hold(settings.is_object(), &format!("service.{name}"), &wrong)?;
+        }
+        Ok(())
     }
 }
 

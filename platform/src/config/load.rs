@@ -18,6 +18,10 @@ const ALIASES: [(&str, &str); 4] = [
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "trace.endpoint"),
 ];
 
+/// Variables with our prefix that are no keys.
+const NO_KEYS: [&str; 7] =
+    ["ENV", "HOME", "GROUND", "POSTGRES", "ENDPOINTS", "OUTPUT", "FAILPOINT"];
+
 /// Every given key with the name of its source.
 #[derive(Default)]
 struct Given(BTreeMap<String, String>);
@@ -57,6 +61,24 @@ impl Config {
         config.check().map_err(|error| given.blamed(error))?;
         let origins = given.origins(&config);
         Ok(Loaded { config, origins })
+    }
+}
+
+impl Loaded {
+    /// Refuses settings of services that are none of these. A process of one service cannot know
+    /// the others', which may stand in the same file.
+    ///
+    /// # Errors
+    /// `Unknown`, with the service that is likely meant.
+    pub fn of_services(self, known: &[&str]) -> Result<Self, ConfigError> {
+        let unknown = |name: &&String| !known.contains(&name.as_str());
+        let Some(name) = self.config.service.keys().find(unknown) else { return Ok(self) };
+        let (key, inside) = (format!("service.{name}"), format!("service.{name}."));
+        let origin = self.origins.iter().find(|origin| origin.key.starts_with(&inside));
+        // Only a file can have a table without values.
+        let source_name = origin.map_or("a file", |origin| &origin.source).to_owned();
+        let suggestion = alike(name, known.iter().copied()).map(|name| format!("service.{name}"));
+        Err(ConfigError::Unknown { key, source_name, suggestion })
     }
 }
 
@@ -124,11 +146,16 @@ fn known_keys() -> Vec<String> {
 }
 
 fn unknown(key: &str, source_name: String, known: &[String]) -> ConfigError {
-    const ALIKE: f64 = 0.75;
-    let likeness = |known: &String| strsim::normalized_damerau_levenshtein(known, key);
-    let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    let suggestion = best.filter(|best| likeness(best) >= ALIKE).cloned();
+    let suggestion = alike(key, known.iter().map(String::as_str)).map(str::to_owned);
     ConfigError::Unknown { key: key.to_owned(), source_name, suggestion }
+}
+
+/// The known name that was likely meant.
+pub(crate) fn alike<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const ALIKE: f64 = 0.75;
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(known, name);
+    let best = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    best.filter(|best| likeness(best) >= ALIKE)
 }
 
 /// The layer of the environment: aliases first, so that prefixed names win.
@@ -166,10 +193,14 @@ fn dotted(rest: &str) -> String {
 
 /// `MILLRACE_KAFKA_BOOTSTRAP_SERVERS` is meant for us but would be read by nobody.
 fn refuse_flat(name: &str, rest: &str) -> Result<(), ConfigError> {
-    let rest = rest.to_lowercase();
-    let known = known_keys();
-    let Some(key) = known.iter().find(|key| key.replace('.', "_") == rest) else { return Ok(()) };
-    let suggestion = Some(format!("{PREFIX}{}", key.replace('.', "__").to_uppercase()));
+    if NO_KEYS.contains(&rest) {
+        return Ok(());
+    }
+    let bare = rest.strip_suffix(SECRET_FILE).unwrap_or(rest);
+    let keys: Vec<_> =
+        known_keys().iter().map(|key| key.replace('.', "__").to_uppercase()).collect();
+    let known = keys.iter().map(String::as_str).chain(NO_KEYS);
+    let suggestion = alike(bare, known).map(|key| format!("{PREFIX}{key}{}", &rest[bare.len()..]));
     let source_name = "environment".to_owned();
     Err(ConfigError::Unknown { key: name.to_owned(), source_name, suggestion })
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use load::alike;
+
 /// Everything a process can be told. Its `Debug` shows no secret.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -197,6 +199,12 @@ pub enum ConfigError {
         key: String,
         /// What is wrong with it and what to do instead.
         reason: String,
+    },
+    /// An argument that sets no key.
+    #[error("`{argument}` is not of the form --key=value; write --http.listen=127.0.0.1:8080")]
+    Argument {
+        /// The argument.
+        argument: String,
     },
     /// A file cannot be read or is not TOML.
     #[error("{path}: {reason}")]

@@ -111,13 +111,13 @@ fn properties_of_the_client_pass_through() {
     world.flags.push(("kafka.properties.group.protocol", "consumer"));
     let error = world.error();
     assert!(error.starts_with("`kafka.properties.socket` "), "{error}");
-    world.files[0].1 = "[kafka.properties]\n'client.rack' = 'a'\n'check.crcs' = true";
+    world.files[0].1 = "[kafka.properties]\n'client.rack' = 'a'\n'log.queue' = true";
     let properties = world.load().unwrap().config.kafka.properties;
     let pairs: Vec<_> = properties.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let wanted = [
-        "check.crcs=true",
         "client.rack=a",
         "group.protocol=consumer",
+        "log.queue=true",
         "socket.keepalive.enable=true",
     ];
     assert_eq!(pairs, wanted);
@@ -188,9 +188,41 @@ fn an_unknown_key_is_refused_with_the_likely_one() {
 
 #[test]
 fn names_of_the_command_line_are_not_settings() {
-    for name in ["MILLRACE_GROUND", "MILLRACE_OUTPUT", "MILLRACE_ENV"] {
-        World::env(name, "native").load().unwrap();
+    for name in ["ENV", "HOME", "GROUND", "POSTGRES", "ENDPOINTS", "OUTPUT", "FAILPOINT"] {
+        let env = [("MILLRACE_".to_owned() + name, "x".to_owned())].into();
+        Config::load_from(Path::new("/nowhere/at/all"), &env, &[]).unwrap();
     }
+}
+
+#[test]
+fn a_variable_with_our_prefix_that_nobody_reads_is_refused_with_the_likely_one() {
+    for (name, likely) in [
+        ("MILLRACE_HTTP_LISEN", Some("MILLRACE_HTTP__LISTEN")),
+        ("MILLRACE_DATABASE_URL", Some("MILLRACE_DATABASE__URL")),
+        ("MILLRACE_DATABSE_URL_FILE", Some("MILLRACE_DATABASE__URL_FILE")),
+        ("MILLRACE_GRUOND", Some("MILLRACE_GROUND")),
+        ("MILLRACE_", None),
+        ("MILLRACE_COLOUR", None),
+    ] {
+        let hint = likely.map(|likely| format!("; did you mean `{likely}`?")).unwrap_or_default();
+        let error = World::env(name, "x").error();
+        assert_eq!(error, format!("unknown key `{name}` (environment){hint}"));
+    }
+}
+
+#[test]
+fn settings_of_a_service_that_does_not_exist_are_refused_where_all_are_known() {
+    let known = ["stock", "order-view"];
+    let refused = |world: World| world.load().unwrap().of_services(&known).err();
+    let told = |world: World| refused(world).unwrap().to_string();
+    assert!(refused(World::toml("service.stock.a = 1\nservice.order-view.b = 2")).is_none());
+    for text in ["[service.stok]\na = 1", "[service.stok]"] {
+        let error = told(World::toml(text));
+        assert!(error.starts_with("unknown key `service.stok` ("), "{error}");
+        assert!(error.ends_with("did you mean `service.stock`?"), "{error}");
+    }
+    let error = told(World::env("MILLRACE_SERVICE__MAIL__A", "1"));
+    assert_eq!(error, "unknown key `service.mail` (environment MILLRACE_SERVICE__MAIL__A)");
 }
 
 #[test]
@@ -216,7 +248,7 @@ fn a_value_of_the_wrong_kind_names_key_and_origin() {
 }
 
 /// One setting that contradicts another or itself, and how the refusal begins.
-const CONTRADICTIONS: [(&str, &str, &str); 25] = [
+const CONTRADICTIONS: [(&str, &str, &str); 28] = [
     ("kafka.bootstrap_servers", "broker", "is `broker`, not host:port"),
     ("kafka.bootstrap_servers", "", "is ``, not host:port"),
     ("registry.url", "registry:8081", "is not an http or https URL"),
@@ -242,6 +274,9 @@ const CONTRADICTIONS: [(&str, &str, &str); 25] = [
     ("shutdown.drain", "0s", "is 0s"),
     ("trace.endpoint", "collector", "is not an http or https URL"),
     ("trace.sample_ratio", "1.5", "is not between 0 and 1"),
+    ("kafka.properties.acks", "1", "is fixed: without it a fact could be lost"),
+    ("kafka.properties.session.timeout.ms", "9", "has a key of its own; set consume."),
+    ("service.stock", "5", "is a value; write service.stock.<key>"),
 ];
 
 #[test]

@@ -128,7 +128,15 @@ impl Loop {
                     self.stop_at(&part[index], &fault);
                     parts.push_front(part);
                 }
-                Err(Failure::Batch(fault)) if part.len() == 1 => self.stop_at(&part[0], &fault),
+                // Alone it is tried once more: two transactions may have run into each other.
+                Err(Failure::Batch(_)) if part.len() == 1 && attempt == 0 => {
+                    parts.push_front(part);
+                    attempt = 1;
+                }
+                Err(Failure::Batch(fault)) if part.len() == 1 => {
+                    self.stop_at(&part[0], &fault);
+                    attempt = 0;
+                }
                 Err(Failure::Batch(_)) => {
                     let second = part.split_off(part.len() / 2);
                     parts.push_front(second);
@@ -174,22 +182,34 @@ impl Loop {
         Ok(())
     }
 
-    /// Settles for a view where each newly assigned partition begins.
+    /// Settles for a view where each newly assigned partition begins. The broker is asked only
+    /// about partitions that begin before the position stored beside the rows.
     async fn begin_partitions(&mut self, part: &[Record]) -> Result<(), Failure> {
-        if !self.room.is_view() {
-            return Ok(());
-        }
-        for record in part {
-            let partition = partition(record);
-            if !self.begun.contains(&(partition, record.generation)) {
-                let (committed, low) = self.link.bounds(partition).await?;
-                let first = record.position.offset;
-                let begin =
-                    Begin { topic: partition.0, partition: partition.1, first, committed, low };
-                self.room.begin_partition(&self.core, &begin).await?;
-                self.begun.insert((partition, record.generation));
+        let mut first: BTreeMap<Partition, &Record> = BTreeMap::new();
+        for record in part.iter().filter(|_| self.room.is_view()) {
+            if !self.begun.contains(&(partition(record), record.generation)) {
+                first.entry(partition(record)).or_insert(record);
             }
         }
+        if first.is_empty() {
+            return Ok(());
+        }
+        let stored = self.room.stored(&self.core, first.keys().copied().collect()).await?;
+        let behind = |(partition, record): &(&Partition, &&Record)| {
+            stored.get(*partition).is_some_and(|stored| *stored > record.position.offset)
+        };
+        let behind: Vec<Partition> =
+            first.iter().filter(behind).map(|(partition, _)| *partition).collect();
+        let bounds = match behind.is_empty() {
+            true => vec![],
+            false => self.link.bounds(behind.clone()).await?,
+        };
+        for ((topic, partition), bounds) in behind.into_iter().zip(bounds) {
+            let first = first[&(topic, partition)].position.offset;
+            let begin = Begin { topic, partition, first, bounds };
+            self.room.begin_partition(&self.core, &begin).await?;
+        }
+        self.begun.extend(first.iter().map(|(partition, record)| (*partition, record.generation)));
         Ok(())
     }
 

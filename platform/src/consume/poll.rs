@@ -28,6 +28,8 @@ const HANDED_OVER_MAX: usize = 1_000;
 const REVOKE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// One look for a broker holds up polling no longer.
 const BROKER_LOOK_MAX: Duration = Duration::from_millis(500);
+/// Marks an offset as committed by a member; one that was set by a tool is not marked.
+const OURS: &str = "handled";
 /// Looking up offsets takes no longer.
 const LOOKUP_MAX: Duration = Duration::from_secs(5);
 
@@ -38,6 +40,19 @@ pub(crate) struct Link {
     consumer: Arc<BaseConsumer<Listener>>,
     names: Names,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Where a partition and its group stand.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
+    /// The group's committed offset, when there is one.
+    pub(crate) committed: Option<i64>,
+    /// It was committed by a member, not set by a tool.
+    pub(crate) ours: bool,
+    /// Lowest offset the partition still has.
+    pub(crate) low: i64,
+    /// Offset that its next record will get, when the broker said so.
+    pub(crate) high: Option<i64>,
 }
 
 /// Hears of rebalances on the polling thread.
@@ -94,8 +109,9 @@ impl Link {
         let mut list = TopicPartitionList::new();
         for ((topic, partition), offset) in next {
             let topic = self.names.topic(topic);
-            if let Err(error) = list.add_partition_offset(&topic, partition, Offset::Offset(offset))
-            {
+            let mut element = list.add_partition(&topic, partition);
+            element.set_metadata(OURS);
+            if let Err(error) = element.set_offset(Offset::Offset(offset)) {
                 tracing::debug!(%error, topic, partition, "offset not listed");
             }
         }
@@ -110,20 +126,34 @@ impl Link {
         pause(&self.consumer, &self.names, &[partition]);
     }
 
-    /// The committed offset and the lowest offset of a partition.
-    pub(crate) async fn bounds(&self, partition: Partition) -> Result<(Option<i64>, i64), Fault> {
-        let (consumer, topic) = (self.consumer.clone(), self.names.topic(partition.0));
+    /// What the broker knows of each partition.
+    pub(crate) async fn bounds(&self, partitions: Vec<Partition>) -> Result<Vec<Bounds>, Fault> {
+        let (consumer, names) = (self.consumer.clone(), self.names.clone());
+        // One request for all: each waits its turn behind a fetch that waits for records.
         let look = move || {
-            let mut list = TopicPartitionList::new();
-            list.add_partition(&topic, partition.1);
-            let committed = consumer.committed_offsets(list, LOOKUP_MAX)?;
-            let committed = committed.find_partition(&topic, partition.1);
-            let committed = match committed.map(|element| element.offset()) {
-                Some(Offset::Offset(offset)) => Some(offset),
-                _ => None,
+            let committed = consumer.committed_offsets(names.list(&partitions), LOOKUP_MAX)?;
+            let end_of_log = |end: Offset| {
+                let mut list = TopicPartitionList::new();
+                for (topic, partition) in &partitions {
+                    list.add_partition_offset(&names.topic(topic), *partition, end)?;
+                }
+                consumer.offsets_for_times(list, LOOKUP_MAX)
             };
-            let (low, _high) = consumer.fetch_watermarks(&topic, partition.1, LOOKUP_MAX)?;
-            Ok::<_, KafkaError>((committed, low))
+            let (lowest, next) = (end_of_log(Offset::Beginning)?, end_of_log(Offset::End)?);
+            let bound = |(topic, partition): &Partition| {
+                let topic = names.topic(topic);
+                let offset = |list: &TopicPartitionList| {
+                    list.find_partition(&topic, *partition)?.offset().to_raw().filter(|at| *at >= 0)
+                };
+                let found = committed.find_partition(&topic, *partition);
+                Bounds {
+                    committed: offset(&committed),
+                    ours: found.is_some_and(|element| element.metadata() == OURS),
+                    low: offset(&lowest).unwrap_or(0),
+                    high: offset(&next),
+                }
+            };
+            Ok::<_, KafkaError>(partitions.iter().map(bound).collect::<Vec<_>>())
         };
         let looked = tokio::task::spawn_blocking(look).await.map_err(Fault::transient)?;
         looked.map_err(Fault::transient)
@@ -165,6 +195,10 @@ impl Poller {
                     Some(record) => self.hand_over(record),
                     None => continue,
                 },
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                    tracing::error!(%error, "the consumer cannot go on");
+                    return;
+                }
                 Some(Err(error)) => tracing::warn!(%error, "poll"),
                 None => {}
             }
@@ -301,10 +335,14 @@ impl ConsumerContext for Listener {
         }
     }
 
-    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(_) = rebalance {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(list) = rebalance {
             self.joined.store(true, Ordering::Relaxed);
             self.tell();
+            // A pause outlives the assignment it was made under.
+            if let Err(error) = consumer.resume(list) {
+                tracing::warn!(%error, "resume");
+            }
         }
     }
 }

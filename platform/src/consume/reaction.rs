@@ -1,10 +1,14 @@
 //! Reactions with their types erased: a room of one working set and the facts it handles.
 
+use std::collections::{BTreeSet, HashMap};
+
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use millrace_contract::{DecodeError, Envelope, Event, Topic};
 
 use super::arrive::Arrived;
-use crate::core::Core;
+use super::assign::Partition;
+use crate::core::{Core, in_time};
 use crate::service::{Decide, Fold, Sweep, WorkingSet};
 use crate::{Emit, Fault, Poison};
 
@@ -62,7 +66,14 @@ pub(crate) trait Room: Send + Sync {
     /// Whether the rows are a view whose positions lie beside them.
     fn is_view(&self) -> bool;
 
-    /// Called for a view before the first record of a newly assigned partition.
+    /// How far a view has folded these partitions.
+    fn stored<'a>(
+        &'a self,
+        core: &'a Core,
+        partitions: BTreeSet<Partition>,
+    ) -> BoxFuture<'a, Result<HashMap<Partition, i64>, Fault>>;
+
+    /// Called for a view when a newly assigned partition begins before what is stored of it.
     fn begin_partition<'a>(
         &'a self,
         core: &'a Core,
@@ -209,4 +220,15 @@ pub(crate) fn apply<W: WorkingSet>(
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         Err(Poison::new(format!("the decision panicked: {}", text.unwrap_or_default())))
     })
+}
+
+/// A batch's work under the deadline of a transaction; a panic in it is a fault of the data.
+pub(crate) async fn guarded(
+    work: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let work = std::panic::AssertUnwindSafe(work).catch_unwind();
+    match in_time(async { Ok(work.await) }).await? {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Failure::Batch(Fault::poison("the work on a batch panicked"))),
+    }
 }

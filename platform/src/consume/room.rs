@@ -1,11 +1,12 @@
 //! The room of decisions: one transaction for a batch, the inbox first.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::future::BoxFuture;
 
 use super::arrive::Arrived;
-use super::reaction::{Fact, Failure, Reaction, Read, Room, Table, apply};
+use super::assign::Partition;
+use super::reaction::{Fact, Failure, Reaction, Read, Room, Table, apply, guarded};
 use super::view::Begin;
 use crate::core::{Core, in_time};
 use crate::emit::Origin;
@@ -125,7 +126,7 @@ pub(super) fn span(core: &Core, arrived: &Arrived) -> ProcessSpan {
         arrived.position.topic,
         arrived.position.partition,
         arrived.position.offset,
-        core.service,
+        &core.group,
         arrived.name,
         arrived.id,
         &arrived.key,
@@ -152,17 +153,7 @@ impl<W: WorkingSet> Room for Handler<W> {
         core: &'a Core,
         batch: &'a [Arrived],
     ) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(async move {
-            let mut failure = None;
-            let work = async {
-                self.transact(core, batch).await.or_else(|failed| {
-                    failure = Some(failed);
-                    Ok(())
-                })
-            };
-            in_time(work).await?;
-            failure.map_or(Ok(()), Err)
-        })
+        Box::pin(guarded(self.transact(core, batch)))
     }
 
     fn sweep<'a>(&'a self, core: &'a Core) -> BoxFuture<'a, Result<usize, Fault>> {
@@ -174,6 +165,14 @@ impl<W: WorkingSet> Room for Handler<W> {
 
     fn is_view(&self) -> bool {
         false
+    }
+
+    fn stored<'a>(
+        &'a self,
+        _core: &'a Core,
+        _partitions: BTreeSet<Partition>,
+    ) -> BoxFuture<'a, Result<HashMap<Partition, i64>, Fault>> {
+        Box::pin(std::future::ready(Ok(HashMap::new())))
     }
 
     fn begin_partition<'a>(

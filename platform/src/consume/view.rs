@@ -2,16 +2,22 @@
 //! partition is folded. A consumer group that is reset to the beginning refolds; one that is reset
 //! to the middle skips what is folded already.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
 use super::arrive::Arrived;
-use super::reaction::{Fact, Failure, Reaction, Read, Room, Table, apply};
+use super::assign::Partition;
+use super::poll::Bounds;
+use super::reaction::{Fact, Failure, Reaction, Read, Room, Table, apply, guarded};
 use super::room::span;
-use crate::core::{Core, in_time};
+use crate::core::{Core, in_time, within};
 use crate::service::View;
 use crate::{Fault, store};
+
+/// Forgetting a partition takes no longer; it is begun again after that.
+const WIPE_MAX: Duration = Duration::from_secs(120);
 
 /// Reactions that fold into the rows of `W`.
 pub(crate) struct Folder<W> {
@@ -25,10 +31,8 @@ pub(crate) struct Begin {
     pub(crate) partition: i32,
     /// Offset of the first record that was delivered.
     pub(crate) first: i64,
-    /// The group's committed offset, when there is one.
-    pub(crate) committed: Option<i64>,
-    /// Lowest offset the partition still has.
-    pub(crate) low: i64,
+    /// What the broker knows.
+    pub(crate) bounds: Bounds,
 }
 
 /// What to do with a newly assigned partition.
@@ -42,15 +46,20 @@ enum Start {
     Recreated,
 }
 
-/// Decides by the stored position, the committed offset and the first record delivered.
+/// Decides by the stored position, the first record delivered and what the broker knows. A
+/// partition whose first records are past their retention is forgotten only when a tool asked for
+/// it: what it has folded cannot be read again.
 fn start(stored: Option<i64>, begin: &Begin) -> Start {
+    let Bounds { committed, ours, low, high } = begin.bounds.clone();
     let Some(stored) = stored.filter(|stored| *stored > begin.first) else {
         return Start::Continue;
     };
-    match begin.committed {
-        Some(committed) if committed >= stored => Start::Recreated,
-        Some(committed) if committed <= begin.low => Start::Refold,
-        _ => Start::Continue,
+    match committed {
+        _ if high.is_some_and(|high| stored > high) => Start::Recreated,
+        Some(committed) if committed >= stored && begin.first <= low => Start::Recreated,
+        Some(committed) if ours || committed > low => Start::Continue,
+        None if low > 0 => Start::Continue,
+        _ => Start::Refold,
     }
 }
 
@@ -68,7 +77,7 @@ impl<W: View> Folder<W> {
         let mut new: Vec<usize> = vec![];
         for (index, arrived) in batch.iter().enumerate() {
             let at = &arrived.position;
-            let stored = folded.get(&(at.topic.to_owned(), at.partition)).copied().unwrap_or(0);
+            let stored = folded.get(&(at.topic, at.partition)).copied().unwrap_or(0);
             let reached = next.entry((at.topic, at.partition)).or_insert(stored);
             if at.offset >= *reached {
                 *reached = at.offset + 1;
@@ -119,7 +128,7 @@ impl<W: View> Folder<W> {
         let mut tx = core.begin().await?;
         let partition = BTreeSet::from([(begin.topic, begin.partition)]);
         let folded = store::positions(&mut tx, &partition).await?;
-        let stored = folded.get(&(begin.topic.to_owned(), begin.partition)).copied();
+        let stored = folded.get(&(begin.topic, begin.partition)).copied();
         let decided = start(stored, begin);
         if decided == Start::Continue {
             return tx.commit().await;
@@ -147,17 +156,7 @@ impl<W: View> Room for Folder<W> {
         core: &'a Core,
         batch: &'a [Arrived],
     ) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(async move {
-            let mut failure = None;
-            let work = async {
-                self.transact(core, batch).await.or_else(|failed| {
-                    failure = Some(failed);
-                    Ok(())
-                })
-            };
-            in_time(work).await?;
-            failure.map_or(Ok(()), Err)
-        })
+        Box::pin(guarded(self.transact(core, batch)))
     }
 
     fn sweep<'a>(&'a self, _core: &'a Core) -> BoxFuture<'a, Result<usize, Fault>> {
@@ -168,13 +167,25 @@ impl<W: View> Room for Folder<W> {
         true
     }
 
+    fn stored<'a>(
+        &'a self,
+        core: &'a Core,
+        partitions: BTreeSet<Partition>,
+    ) -> BoxFuture<'a, Result<HashMap<Partition, i64>, Fault>> {
+        Box::pin(in_time(async move {
+            let mut tx = core.begin().await?;
+            let stored = store::positions(&mut tx, &partitions).await?;
+            tx.commit().await.map(|()| stored)
+        }))
+    }
+
     /// Forgetting a partition may take longer than a transaction usually does.
     fn begin_partition<'a>(
         &'a self,
         core: &'a Core,
         start: &'a Begin,
     ) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(self.begin(core, start))
+        Box::pin(within(WIPE_MAX, self.begin(core, start)))
     }
 }
 
@@ -184,24 +195,34 @@ mod tests {
 
     #[test]
     fn a_partition_starts_where_the_positions_say() {
-        let begin =
-            |first, committed, low| Begin { topic: "t", partition: 0, first, committed, low };
+        let (tool, member) = (false, true);
         let cases = [
-            // stored, first, committed, low -> start
-            (None, 0, None, 0, Start::Continue),
-            (Some(57), 57, Some(57), 0, Start::Continue),
-            (Some(57), 60, Some(60), 0, Start::Continue),
-            // commit lags behind the rows after a crash: skip what is folded
-            (Some(57), 40, Some(40), 0, Start::Continue),
-            (Some(57), 0, None, 0, Start::Continue),
-            // reset to the beginning, also when the log no longer begins at zero
-            (Some(57), 0, Some(0), 0, Start::Refold),
-            (Some(57), 12, Some(12), 12, Start::Refold),
+            // stored, first, committed, ours, low, high -> start
+            (None, 0, None, tool, 0, 9, Start::Continue),
+            (Some(57), 57, Some(57), member, 0, 60, Start::Continue),
+            (Some(57), 60, Some(60), member, 0, 61, Start::Continue),
+            // the commit lags behind the rows after a crash: skip what is folded
+            (Some(57), 40, Some(40), member, 0, 57, Start::Continue),
+            (Some(13), 12, Some(12), member, 12, 13, Start::Continue),
+            // reset to the middle, and to the beginning, also of a log that begins later
+            (Some(57), 40, Some(40), tool, 0, 57, Start::Continue),
+            (Some(57), 0, Some(0), tool, 0, 57, Start::Refold),
+            (Some(57), 12, Some(12), tool, 12, 57, Start::Refold),
+            // the group has no offsets: what is past its retention is kept
+            (Some(57), 0, None, tool, 0, 57, Start::Refold),
+            (Some(57), 12, None, tool, 12, 57, Start::Continue),
+            // an earlier batch of ours was committed after the partition came back
+            (Some(57), 40, Some(57), member, 0, 57, Start::Continue),
             // the committed offset is out of range, so the client began at the beginning
-            (Some(57), 0, Some(57), 0, Start::Recreated),
+            (Some(57), 0, Some(57), member, 0, 57, Start::Recreated),
+            // the log is shorter than what is folded
+            (Some(57), 0, None, tool, 0, 3, Start::Recreated),
+            (Some(57), 0, Some(0), member, 0, 3, Start::Recreated),
         ];
-        for (stored, first, committed, low, wanted) in cases {
-            assert_eq!(start(stored, &begin(first, committed, low)), wanted, "{stored:?} {first}");
+        for (stored, first, committed, ours, low, high, wanted) in cases {
+            let bounds = Bounds { committed, ours, low, high: Some(high) };
+            let begin = Begin { topic: "t", partition: 0, first, bounds };
+            assert_eq!(start(stored, &begin), wanted, "{stored:?} {begin:?}");
         }
     }
 }

@@ -56,7 +56,7 @@ pub(super) async fn guard(
         false => &guard.tracing,
     };
     let parent = header_text(request.headers(), TRACEPARENT).and_then(parse_traceparent);
-    let mut span = tracing.server(method, route, &path, parent);
+    let mut span = tracing.server(method, route, parent);
     let context = span.context();
     let request_id = request_id(request.headers());
     let span_context = context.is_valid().then(|| context.clone());

@@ -13,6 +13,8 @@ use crate::Fault;
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// Seconds after which a client may try again when something of ours is away.
 const RETRY_AFTER_SECONDS: u32 = 1;
+/// Longest code that a page is made for.
+const CODE_BYTES_MAX: usize = 64;
 
 /// An answer of 400 or more as `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,6 +158,39 @@ impl Problem {
         }
         *response.body_mut() = Body::from(self.to_json(place));
         response
+    }
+}
+
+/// The page that `type` of a problem leads to; `None` when this can be no code.
+pub(super) fn page(code: &str) -> Option<String> {
+    let part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let fits = (1..=CODE_BYTES_MAX).contains(&code.len()) && code.bytes().all(part);
+    fits.then(|| format!("{}\n\n{}\n", title(code), advice(code)))
+}
+
+/// What a client can do about a problem of the platform; a service's own are explained where they
+/// happen.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "malformed_json" => "Send a body that is JSON; `detail` says where it ends to be so.",
+        "invalid_body" => "Send what /openapi.json says of this path; `errors` has every place.",
+        "invalid_path" => "Correct the parameter of the path that `detail` names.",
+        "invalid_query" => "Correct the parameter of the query that `detail` names.",
+        "unsupported_media_type" => "Send the body with Content-Type: application/json.",
+        "body_too_large" => "Send less at once: divide the request into smaller ones.",
+        "incomplete_body" | "slow_body" | "timeout" | "idempotency_key_in_use" => {
+            "Try again with the same Idempotency-Key: what was done already is not done twice."
+        }
+        "idempotency_key_missing" => "Send a header Idempotency-Key, new for each new command.",
+        "idempotency_key_invalid" => "Send a key of 1 to 128 visible ASCII characters, once.",
+        "idempotency_key_reused" => "Send a new key with a request that is not the one before.",
+        "not_found" => "Compare the path with /openapi.json.",
+        "method_not_allowed" => "Use one of the methods that the header Allow names.",
+        "unavailable" | "not_ready" | "not_started" => {
+            "Wait as long as the header Retry-After says, then try again; /readyz?verbose tells why."
+        }
+        "internal" => "The fault is ours: report the `trace_id` of the answer.",
+        _ => "Read `detail` and `errors` of the answer: they say what to change in this request.",
     }
 }
 

@@ -13,13 +13,15 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::middleware::{Guard, guard};
 use super::openapi::described;
-use super::{Json, Problem};
+use super::problem::page;
+use super::{Json, Path, Problem};
 use crate::config;
 use crate::health::Health;
 use crate::telemetry::{Metrics, Tracing};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const OWN: [&str; 6] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json", "/version"];
+const OWN: [&str; 7] =
+    ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json", "/problems/{code}", "/version"];
 
 #[derive(Serialize)]
 struct Version {
@@ -64,6 +66,7 @@ where
             get(async move || ([(header::CONTENT_TYPE, OPENMETRICS)], shown.encode())),
         )
         .route("/openapi.json", get(async move || Json(document.as_ref()).into_response()))
+        .route("/problems/{code}", get(async |Path(code): Path<String>| explained(&code)))
         .route("/version", get(async move || Json(Version { service: name, version })))
         .layer(axum::middleware::from_fn_with_state(layer, guard))
 }
@@ -88,6 +91,13 @@ fn startupz(health: &Health) -> Response {
     match health.started() {
         true => "started\n".into_response(),
         false => not_yet("not_started", "The service has not been ready yet."),
+    }
+}
+
+fn explained(code: &str) -> Response {
+    match page(code) {
+        Some(text) => text.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 

@@ -11,8 +11,8 @@ use tower::ServiceExt;
 use utoipa_axum::routes;
 
 use super::*;
-use crate::Fault;
-use crate::http::{Caller, IdempotencyKey, Path, Query};
+use crate::http::{Caller, IdempotencyKey, Query};
+use crate::{Config, Fault};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,7 +115,7 @@ impl World {
             ..config::Http::default()
         };
         let (health, metrics) = (Health::new(), Metrics::new("shop", "retail.shop", "0"));
-        let tracing = Tracing::start("shop", &config::Trace::default(), "0");
+        let tracing = Tracing::start("shop", &Config::default(), "0");
         let hour = Duration::from_secs(3600);
         let (h, m) = (health.clone(), metrics.clone());
         let router = router("shop", "Sells.", all(), hour, h, m, tracing, &limits);
@@ -275,6 +275,25 @@ async fn what_a_handler_refuses_is_told_in_full() {
     assert_eq!(problem["errors"], json!([{ "pointer": "/lines/0/quantity", "detail": "is 3" }]));
     let bare = World::new().get("/v1/fail/other", &[]).await.problem(418, "teapot");
     assert_eq!(bare.get("errors"), None);
+}
+
+#[tokio::test]
+async fn the_type_of_a_problem_leads_to_its_page() {
+    let world = World::new();
+    let mut pages = vec![];
+    for path in ["/v1/key", "/v1/fail/panic", "/v1/fail/other", "/v2"] {
+        let problem = world.get(path, &[]).await.json();
+        let page = world.get(problem["type"].as_str().unwrap(), &[]).await;
+        assert_eq!((page.status, page.header("content-type")), (200, "text/plain; charset=utf-8"));
+        assert!(page.text.starts_with(problem["title"].as_str().unwrap()), "{}", page.text);
+        pages.push(page.text.lines().last().unwrap().to_owned());
+    }
+    assert!(pages[0].contains("Idempotency-Key") && pages[1].contains("trace_id"), "{pages:?}");
+    let long = format!("/problems/{}", "x".repeat(65));
+    for path in ["/problems/", "/problems/%3Cb%3E", "/problems/a/b", "/problems/%00", &long] {
+        let answer = world.get(path, &[]).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("not_found")), "{path}");
+    }
 }
 
 #[tokio::test]

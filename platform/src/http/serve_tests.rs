@@ -110,6 +110,26 @@ async fn heads_that_are_too_large_are_refused() {
     assert!(rest(world.say(CLOSE).await).await.ends_with("here"));
 }
 
+/// What comes after the chunks is a request to whoever believes the length.
+#[tokio::test]
+async fn a_request_with_two_lengths_is_the_last_of_its_connection() {
+    let world = World::new(8).await;
+    let (length, chunked) = ("content-length: 5\r\n", "transfer-encoding: chunked\r\n");
+    let smuggled = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
+    for (first, second) in [(length, chunked), (chunked, length)] {
+        let head = format!("POST /echo HTTP/1.1\r\nhost: h\r\n{first}{second}\r\n");
+        let answer = rest(world.say(&format!("{head}0\r\n\r\n{smuggled}")).await).await;
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        assert!(answer.to_lowercase().contains("connection: close\r\n"), "{answer}");
+    }
+    for lengths in ["content-length: 5\r\ncontent-length: 6\r\n", "transfer-encoding: gzip\r\n"] {
+        let head = format!("POST /echo HTTP/1.1\r\nhost: h\r\n{lengths}\r\n");
+        let answer = rest(world.say(&format!("{head}{smuggled}")).await).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_connection_over_the_cap_waits_for_a_place() {
     let world = World::new(2).await;

@@ -29,6 +29,10 @@ const LOCK_CLASS: i32 = 0x6d69_6c6c;
 const CHANNEL: &str = "millrace_outbox";
 /// A key whose record the broker refused is tried again after this long.
 const BLOCKED_FOR: Duration = Duration::from_secs(60);
+/// A key whose partition did not acknowledge while others did is tried again after this long.
+const UNLED_FOR: Duration = Duration::from_secs(10);
+/// Keys left alone at the same time.
+const BLOCKED_MAX: usize = 10_000;
 /// A new session waits at most this long after a failed one.
 const RESTART_MAX: Duration = Duration::from_secs(5);
 /// No statement of the relay takes longer.
@@ -37,6 +41,7 @@ const STATEMENT_MAX: Duration = Duration::from_secs(10);
 /// Publishes until `stop`, then what is still unsent, for as long as `drain` allows.
 pub(crate) async fn run(core: Arc<Core>, condition: Condition, stop: CancellationToken) {
     let mut attempt = 0;
+    let mut blocked = Blocked::default();
     while !stop.is_cancelled() {
         let mut session = match Session::open(core.clone(), condition.clone()).await {
             Ok(session) => session,
@@ -45,7 +50,7 @@ pub(crate) async fn run(core: Arc<Core>, condition: Condition, stop: Cancellatio
                 continue;
             }
         };
-        match session.publish_until(&stop).await {
+        match session.publish_until(&stop, &mut blocked).await {
             Ok(()) => session.close(true).await,
             Err(fault) => {
                 session.close(false).await;
@@ -80,7 +85,24 @@ struct Session {
     listener: PgListener,
     publisher: Publisher,
     shards: Vec<i16>,
-    blocked: Vec<(String, Instant)>,
+}
+
+/// Keys that are left alone for a while, so that others flow; they outlive a session.
+#[derive(Default)]
+struct Blocked(Vec<(String, Instant)>);
+
+impl Blocked {
+    fn add(&mut self, key: &str, time: Duration) {
+        if self.0.len() < BLOCKED_MAX {
+            self.0.push((key.to_owned(), Instant::now() + time));
+        }
+    }
+
+    fn keys(&mut self) -> Vec<String> {
+        self.0.retain(|(_, until)| *until > Instant::now());
+        let keys: HashSet<&String> = self.0.iter().map(|(key, _)| key).collect();
+        keys.into_iter().cloned().collect()
+    }
 }
 
 impl Session {
@@ -91,10 +113,14 @@ impl Session {
         let mut listener = in_time(PgListener::connect(url)).await?;
         in_time(listener.listen(CHANNEL)).await?;
         let publisher = Publisher::connect(&core).await?;
-        Ok(Self { core, condition, conn, listener, publisher, shards: vec![], blocked: vec![] })
+        Ok(Self { core, condition, conn, listener, publisher, shards: vec![] })
     }
 
-    async fn publish_until(&mut self, stop: &CancellationToken) -> Result<(), Fault> {
+    async fn publish_until(
+        &mut self,
+        stop: &CancellationToken,
+        blocked: &mut Blocked,
+    ) -> Result<(), Fault> {
         let mut looked: Option<Instant> = None;
         loop {
             if looked.is_none_or(|at| at.elapsed() >= self.core.config.outbox.poll) {
@@ -103,7 +129,7 @@ impl Session {
                 self.publisher.look_now_and_then().await?;
                 looked = Some(Instant::now());
             }
-            let published = self.publish_batch().await?;
+            let published = self.publish_batch(blocked).await?;
             self.condition.ok();
             if published == 0 {
                 if stop.is_cancelled() {
@@ -153,12 +179,11 @@ impl Session {
     }
 
     /// Publishes the oldest unsent rows and marks what the broker acknowledged.
-    async fn publish_batch(&mut self) -> Result<usize, Fault> {
+    async fn publish_batch(&mut self, blocked: &mut Blocked) -> Result<usize, Fault> {
         if self.shards.is_empty() {
             return Ok(0);
         }
-        self.blocked.retain(|(_, since)| since.elapsed() < BLOCKED_FOR);
-        let rows = self.unsent().await?;
+        let rows = self.unsent(&blocked.keys()).await?;
         if rows.is_empty() {
             return Ok(0);
         }
@@ -167,7 +192,7 @@ impl Session {
         fail::point("relay.after_ack");
         self.mark_sent(&rows, &outcome.acknowledged).await?;
         fail::point("relay.after_mark");
-        for (key, reason) in outcome.refused {
+        for (key, reason) in &outcome.refused {
             let service = self.core.service;
             tracing::error!(
                 service,
@@ -176,18 +201,22 @@ impl Session {
                 "the broker refuses a record: its key is blocked"
             );
             self.core.metrics.publish_failed("refused");
-            self.blocked.push((key, Instant::now()));
+            blocked.add(key, BLOCKED_FOR);
         }
-        self.core.metrics.blocked_keys(self.blocked.len());
+        // One partition that nobody leads must not hold up the others.
+        if outcome.failed.is_some() && !outcome.acknowledged.is_empty() {
+            let acknowledged: HashSet<usize> = outcome.acknowledged.iter().copied().collect();
+            let left = rows.iter().enumerate().filter(|(index, _)| !acknowledged.contains(index));
+            left.for_each(|(_, row)| blocked.add(&row.key, UNLED_FOR));
+        }
+        self.core.metrics.blocked_keys(blocked.keys().len());
         match outcome.failed {
             Some(fault) => Err(fault),
             None => Ok(outcome.acknowledged.len()),
         }
     }
 
-    async fn unsent(&mut self) -> Result<Vec<Outgoing>, Fault> {
-        let blocked: HashSet<&str> = self.blocked.iter().map(|(key, _)| key.as_str()).collect();
-        let blocked: Vec<&str> = blocked.into_iter().collect();
+    async fn unsent(&mut self, blocked: &[String]) -> Result<Vec<Outgoing>, Fault> {
         let select = sqlx::query(
             "SELECT event_id, topic, name, key, version, payload, correlation_id, causation_id,
                     traceparent, occurred_at, recorded_at

@@ -45,6 +45,16 @@ fn longest(topics: &[&Topic]) -> Option<Duration> {
 pub(crate) async fn maintain(pool: &PgPool, horizon: &Horizon) -> Result<(), Fault> {
     let mut conn = pool.acquire().await?;
     sqlx::raw_sql("SET lock_timeout = '2s'").execute(&mut *conn).await?;
+    let maintained = tables(&mut conn, horizon).await;
+    sqlx::raw_sql("RESET lock_timeout").execute(&mut *conn).await?;
+    let answers = sqlx::query(
+        "DELETE FROM millrace.idempotency WHERE created_at < now() - make_interval(days => $1)",
+    );
+    answers.bind(IDEMPOTENCY_DAYS).execute(&mut *conn).await?;
+    maintained
+}
+
+async fn tables(conn: &mut sqlx::PgConnection, horizon: &Horizon) -> Result<(), Fault> {
     let today = OffsetDateTime::now_utc().date();
     for table in ["inbox", "outbox"] {
         for ahead in -1..=DAYS_AHEAD {
@@ -57,19 +67,12 @@ pub(crate) async fn maintain(pool: &PgPool, horizon: &Horizon) -> Result<(), Fau
     for (table, keep) in [("inbox", horizon.inbox), ("outbox", horizon.outbox)] {
         let Some(keep) = keep else { continue };
         let oldest = (OffsetDateTime::now_utc() - keep).date();
-        for partition in expired(&mut conn, table, oldest).await? {
+        for partition in expired(conn, table, oldest).await? {
             tracing::info!(partition, "dropping a day past the horizon");
             let drop = AssertSqlSafe(format!("DROP TABLE millrace.{partition}"));
             sqlx::raw_sql(drop).execute(&mut *conn).await?;
         }
     }
-    sqlx::query(
-        "DELETE FROM millrace.idempotency WHERE created_at < now() - make_interval(days => $1)",
-    )
-    .bind(IDEMPOTENCY_DAYS)
-    .execute(&mut *conn)
-    .await?;
-    sqlx::raw_sql("RESET lock_timeout").execute(&mut *conn).await?;
     Ok(())
 }
 

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::http::HeaderMap;
-use axum::routing::post;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::routing::{get, post};
 use millrace_contract::{Cleanup, EventId, Topic, TraceContext};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -14,10 +14,12 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use proptest::prelude::*;
 use prost::Message;
+use tower::ServiceExt;
 use tracing_subscriber::layer::SubscriberExt;
+use utoipa_axum::router::OpenApiRouter;
 
 use super::*;
-use crate::config;
+use crate::{Config, config};
 
 static BELLS: Topic = Topic {
     name: "t.bell.events.v1",
@@ -47,8 +49,9 @@ impl World {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Some(format!("http://{}/base/", listener.local_addr().unwrap()));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let settings = config::Trace { endpoint, sample_ratio };
-        Self { received, tracing: Tracing::start("tower", &settings, "7.8.9") }
+        let trace = config::Trace { endpoint, sample_ratio };
+        let config = Config { trace, ..Config::default() };
+        Self { received, tracing: Tracing::start("tower", &config, "7.8.9") }
     }
 
     /// Ends the service and gives the spans it has sent.
@@ -68,6 +71,11 @@ impl World {
         }
         spans
     }
+}
+
+fn exporting_to(nobody: &str) -> Config {
+    let trace = config::Trace { endpoint: Some(nobody.to_owned()), ..config::Trace::default() };
+    Config { trace, ..Config::default() }
 }
 
 fn event_id() -> EventId {
@@ -94,15 +102,16 @@ fn attribute(span: &Span, key: &str) -> String {
 #[tokio::test]
 async fn one_flow_is_one_trace_from_request_to_handler() {
     let world = World::new(1.0).await;
-    let mut server =
-        world.tracing.server("POST", "/v1/bells", "/v1/bells", parse_traceparent(PARENT));
+    let mut server = world.tracing.server("POST", "/v1/bells", parse_traceparent(PARENT));
     let id = event_id();
-    let create = world.tracing.create(&BELLS, "t.Rung", id, "k", Some(&server.context())).unwrap();
+    let create =
+        world.tracing.create(&BELLS, "t.Rung", id, "k", "flow", Some(&server.context())).unwrap();
     server.answered(202);
     let send = world.tracing.send(BELLS.name, 1, [&create].into_iter());
     let process =
         world.tracing.process(BELLS.name, 2, 41, "g", "t.Rung", id, "k", "flow", Some(&create));
-    let next = world.tracing.create(&BELLS, "t.Heard", id, "k", Some(&process.context())).unwrap();
+    let next =
+        world.tracing.create(&BELLS, "t.Heard", id, "k", "flow", Some(&process.context())).unwrap();
     drop((server, send, process));
     let spans = world.spans().await;
     assert_eq!(spans.len(), 5);
@@ -133,7 +142,8 @@ async fn attributes_are_those_of_the_conventions() {
     let mut process =
         world.tracing.process(BELLS.name, 2, 41, "g", "t.Rung", id, "k", "flow", None);
     process.fail("poison");
-    world.tracing.server("GET", "/v1/{id}", "/v1/7", None).answered(503);
+    world.tracing.server("GET", "/v1/{id}", None).answered(503);
+    world.tracing.create(&BELLS, "t.Heard", id, "k", "flow", None).unwrap();
     drop((process, world.tracing.send(BELLS.name, 3, [].into_iter())));
     let spans = world.spans().await;
     let process = named(&spans, "process t.bell.events.v1");
@@ -157,7 +167,6 @@ async fn attributes_are_those_of_the_conventions() {
     for (key, wanted) in [
         ("http.request.method", "GET"),
         ("http.route", "/v1/{id}"),
-        ("url.path", "/v1/7"),
         ("http.response.status_code", "503"),
         ("error.type", "503"),
     ] {
@@ -165,13 +174,40 @@ async fn attributes_are_those_of_the_conventions() {
     }
     let send = named(&spans, "send t.bell.events.v1");
     assert_eq!(attribute(send, "messaging.batch.message_count"), "3");
+    let create = named(&spans, "create t.bell.events.v1");
+    assert_eq!(attribute(create, "messaging.message.conversation_id"), "flow");
+    for span in [process, send, create] {
+        let client = attribute(span, "messaging.client.id");
+        assert_eq!(client, format!("tower-{}", std::process::id()), "{}", span.name);
+    }
+}
+
+#[tokio::test]
+async fn a_request_leaves_no_identifier_of_its_path_in_its_span() {
+    let world = World::new(1.0).await;
+    let health = crate::Health::new();
+    let metrics = Metrics::new("tower", "t.tower", "0");
+    let account = async || StatusCode::OK;
+    let routes = OpenApiRouter::<()>::new().route("/v1/accounts/{customer}", get(account));
+    let (limits, tracing) = (config::Http::default(), world.tracing.clone());
+    let router = crate::http::router("tower", "", routes, (), health, metrics, tracing, &limits);
+    for path in ["/v1/accounts/anna-smith?of=anna-smith", "/nowhere/anna-smith"] {
+        let request = Request::get(path).header("x-request-id", "7").body(Body::empty()).unwrap();
+        router.clone().oneshot(request).await.unwrap();
+    }
+    drop(router);
+    let spans = world.spans().await;
+    named(&spans, "GET /v1/accounts/{customer}");
+    named(&spans, "GET unmatched");
+    assert!(!format!("{spans:?}").contains("anna"), "{spans:?}");
 }
 
 #[tokio::test]
 async fn a_trace_that_is_not_kept_is_passed_on_all_the_same() {
     let world = World::new(0.0).await;
-    let server = world.tracing.server("POST", "/", "/", None);
-    let create = world.tracing.create(&BELLS, "t.Rung", event_id(), "k", Some(&server.context()));
+    let server = world.tracing.server("POST", "/", None);
+    let create =
+        world.tracing.create(&BELLS, "t.Rung", event_id(), "k", "flow", Some(&server.context()));
     let create = create.unwrap().0;
     assert!(create.contains(&server.context().trace_id().to_string()) && create.ends_with("-00"));
     drop(server);
@@ -181,26 +217,25 @@ async fn a_trace_that_is_not_kept_is_passed_on_all_the_same() {
 #[test]
 fn without_a_receiver_contexts_pass_through() {
     let parent = parse_traceparent(PARENT).unwrap();
-    let on = Tracing::start("tower", &config::Trace::default(), "0");
+    let on = Tracing::start("tower", &Config::default(), "0");
     for tracing in [&on, &Tracing::off()] {
-        let create = tracing.create(&BELLS, "t.Rung", event_id(), "k", Some(&parent));
+        let create = tracing.create(&BELLS, "t.Rung", event_id(), "k", "flow", Some(&parent));
         assert_eq!(create, Some(TraceContext(PARENT.to_owned())));
     }
-    let begun = on.create(&BELLS, "t.Rung", event_id(), "k", None).unwrap();
+    let begun = on.create(&BELLS, "t.Rung", event_id(), "k", "flow", None).unwrap();
     assert!(parse_traceparent(&begun.0).is_some());
     let off = Tracing::off().process(BELLS.name, 0, 0, "g", "t", event_id(), "k", "f", None);
     assert!(!off.context().is_valid());
     let context = off.context();
-    assert_eq!(Tracing::off().create(&BELLS, "t", event_id(), "k", Some(&context)), None);
+    assert_eq!(Tracing::off().create(&BELLS, "t", event_id(), "k", "flow", Some(&context)), None);
 }
 
 #[tokio::test]
 async fn a_receiver_that_is_away_holds_nothing_up() {
-    let endpoint = Some("http://127.0.0.1:9".to_owned());
-    let tracing = Tracing::start("tower", &config::Trace { endpoint, sample_ratio: 1.0 }, "0");
+    let tracing = Tracing::start("tower", &exporting_to("http://127.0.0.1:9"), "0");
     let begun = Instant::now();
     for _ in 0..10_000 {
-        tracing.create(&BELLS, "t.Rung", event_id(), "k", None).unwrap();
+        tracing.create(&BELLS, "t.Rung", event_id(), "k", "flow", None).unwrap();
     }
     let end = move || tracing.shutdown(Duration::from_millis(100));
     tokio::task::spawn_blocking(end).await.unwrap();
@@ -209,11 +244,10 @@ async fn a_receiver_that_is_away_holds_nothing_up() {
 
 #[test]
 fn a_service_that_has_ended_still_passes_contexts_on() {
-    let endpoint = Some("http://127.0.0.1:9".to_owned());
-    let tracing = Tracing::start("tower", &config::Trace { endpoint, sample_ratio: 1.0 }, "0");
+    let tracing = Tracing::start("tower", &exporting_to("http://127.0.0.1:9"), "0");
     tracing.shutdown(Duration::from_millis(100));
     let parent = parse_traceparent(PARENT).unwrap();
-    let create = tracing.create(&BELLS, "t.Rung", event_id(), "k", Some(&parent));
+    let create = tracing.create(&BELLS, "t.Rung", event_id(), "k", "flow", Some(&parent));
     assert_eq!(create, Some(TraceContext(PARENT.to_owned())));
 }
 

@@ -16,7 +16,7 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, Span,
 };
 
-use crate::config;
+use crate::{Config, kafka};
 
 /// Spans waiting for the exporter; more are dropped.
 const QUEUE_SPANS_MAX: usize = 4096;
@@ -31,6 +31,8 @@ const LINKS_MAX: u32 = 1024;
 pub(crate) struct Tracing(Option<Arc<Inner>>);
 
 struct Inner {
+    /// The client's name for the broker.
+    client_id: Arc<str>,
     exporting: Option<(SdkTracerProvider, SdkTracer)>,
 }
 
@@ -49,11 +51,8 @@ struct Open {
 
 impl Tracing {
     /// Traces without an endpoint are passed on but not exported.
-    pub(crate) fn start(
-        service: &'static str,
-        settings: &config::Trace,
-        version: &'static str,
-    ) -> Self {
+    pub(crate) fn start(service: &'static str, config: &Config, version: &'static str) -> Self {
+        let settings = &config.trace;
         let exporting = settings.endpoint.as_deref().and_then(|endpoint| {
             let provider = provider(service, endpoint, settings.sample_ratio, version)
                 .inspect_err(|error| tracing::error!(%error, endpoint, "spans are not exported"))
@@ -61,7 +60,8 @@ impl Tracing {
             let tracer = provider.tracer("millrace");
             Some((provider, tracer))
         });
-        Self(Some(Arc::new(Inner { exporting })))
+        let client_id = kafka::client_id(config, service).into();
+        Self(Some(Arc::new(Inner { client_id, exporting })))
     }
 
     /// Begins no traces; passes on those of others.
@@ -76,6 +76,7 @@ impl Tracing {
         name: &'static str,
         id: EventId,
         key: &str,
+        correlation: &str,
         parent: Option<&SpanContext>,
     ) -> Option<TraceContext> {
         let Some(tracer) = self.tracer() else {
@@ -91,7 +92,9 @@ impl Tracing {
             KeyValue::new("messaging.destination.name", topic.name),
             KeyValue::new("messaging.kafka.message.key", key.to_owned()),
             KeyValue::new("messaging.message.id", id.to_string()),
+            KeyValue::new("messaging.message.conversation_id", correlation.to_owned()),
             KeyValue::new("cloudevents.event_type", name),
+            self.client(),
         ];
         let builder = SpanBuilder::from_name(format!("create {}", topic.name))
             .with_kind(SpanKind::Producer)
@@ -133,6 +136,7 @@ impl Tracing {
                 KeyValue::new("messaging.message.id", id.to_string()),
                 KeyValue::new("messaging.message.conversation_id", correlation.to_owned()),
                 KeyValue::new("cloudevents.event_type", name),
+                self.client(),
             ]
         };
         let links = parent.iter().cloned().map(Link::with_context).collect();
@@ -154,6 +158,7 @@ impl Tracing {
                 KeyValue::new("messaging.operation.type", "send"),
                 KeyValue::new("messaging.destination.name", topic.to_owned()),
                 KeyValue::new("messaging.batch.message_count", count as i64),
+                self.client(),
             ]
         };
         let links = match self.tracer() {
@@ -167,19 +172,18 @@ impl Tracing {
         SendSpan(self.open(|| format!("send {topic}"), SpanKind::Client, attributes, links, None))
     }
 
-    /// SERVER span `<method> <route>` of a request.
+    /// SERVER span `<method> <route>` of a request. The path itself may name a customer: it is no
+    /// attribute.
     pub(crate) fn server(
         &self,
         method: &'static str,
         route: &str,
-        path: &str,
         parent: Option<SpanContext>,
     ) -> ServerSpan {
         let attributes = || {
             vec![
                 KeyValue::new("http.request.method", method),
                 KeyValue::new("http.route", route.to_owned()),
-                KeyValue::new("url.path", path.to_owned()),
                 KeyValue::new("url.scheme", "http"),
             ]
         };
@@ -198,6 +202,11 @@ impl Tracing {
 
     pub(crate) fn tracer(&self) -> Option<&SdkTracer> {
         self.0.as_ref()?.exporting.as_ref().map(|(_, tracer)| tracer)
+    }
+
+    fn client(&self) -> KeyValue {
+        let id = self.0.as_ref().map_or_else(|| "".into(), |inner| inner.client_id.clone());
+        KeyValue::new("messaging.client.id", id)
     }
 
     fn open(

@@ -72,9 +72,7 @@ impl Product {
         if !is_text(name, NAME_CHARS_MAX) {
             return Err(Refusal::Name);
         }
-        if !is_text(category, CATEGORY_CHARS_MAX) {
-            return Err(Refusal::Category);
-        }
+        check_category(category)?;
         if price.minor() <= 0 {
             return Err(Refusal::Price);
         }
@@ -134,6 +132,14 @@ impl Catalogue {
         let revision = self.products.get(sku).map_or(0, |(revision, _)| *revision);
         self.products.insert(sku.clone(), (revision, product));
         self.changed.insert(sku.clone());
+    }
+}
+
+/// Refuses a text that can be the category of no article.
+pub fn check_category(category: &str) -> Result<(), Refusal> {
+    match is_text(category, CATEGORY_CHARS_MAX) {
+        true => Ok(()),
+        false => Err(Refusal::Category),
     }
 }
 

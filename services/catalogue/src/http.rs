@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::domain::{Catalogue, Product, Refusal, Said};
+use crate::domain::{Catalogue, Product, Refusal, Said, check_category};
 use crate::store::{self, Keys};
 
 /// Articles in one request, at most.
@@ -220,20 +220,33 @@ async fn product(
     get,
     path = "/v1/products",
     params(Search),
-    responses((status = 200, body = Products))
+    responses((status = 200, body = Products), (status = 422, description = "invalid_category"))
 )]
 async fn products(
     State(door): State<Door>,
     Query(search): Query<Search>,
 ) -> Result<Json<Products>, Problem> {
     let limit = search.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
-    let (category, after) = (search.category.as_deref(), search.cursor.as_ref());
+    let (category, after) = (search.category()?, search.cursor.as_ref());
     let mut tx = door.read().await?;
     let products = store::products(&mut tx, category, after, limit.into()).await?;
     let full = products.len() == limit as usize;
     let next_cursor = products.last().filter(|_| full).map(|(sku, _)| sku.clone());
     let items = products.into_iter().map(|(sku, product)| product_body(sku, product)).collect();
     Ok(Json(Products { items, next_cursor }))
+}
+
+impl Search {
+    fn category(&self) -> Result<Option<&str>, Problem> {
+        let refused = |refusal: Refusal| {
+            let detail = "No article can be of this category.";
+            let problem =
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_category", detail);
+            problem.at("category", refusal.to_string())
+        };
+        let category = self.category.as_deref();
+        category.map(check_category).transpose().map_err(refused).map(|_| category)
+    }
 }
 
 fn say(emit: &mut Emit, said: Said) {
@@ -264,4 +277,24 @@ fn problem(refusal: Refusal, pointer: &str) -> Problem {
 
 fn unprocessable(code: &'static str) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, "The article cannot be listed.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_category_that_no_article_can_have_is_refused() {
+        let search = |category: Option<&str>| {
+            let category = category.map(str::to_owned);
+            Search { category, limit: None, cursor: None }
+        };
+        for fits in [None, Some("fruit"), Some("fresh fruit"), Some("fruits d'été")] {
+            assert_eq!(search(fits).category(), Ok(fits));
+        }
+        for wrong in ["", "\0", "fruit\0", "fr\nuit", " fruit", &"x".repeat(65)] {
+            let refused = search(Some(wrong)).category().unwrap_err();
+            assert_eq!((refused.status().as_u16(), refused.code()), (422, "invalid_category"));
+        }
+    }
 }

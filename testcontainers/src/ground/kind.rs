@@ -1,4 +1,5 @@
-//! Which ground is stood on: what `MILLRACE_GROUND` says, else what the machine offers.
+//! Which ground is stood on: what `MILLRACE_GROUND` says, else what the machine offers. The Makefile
+//! asks `deploy/native/setup.sh --ground`, which has the same rule; a test compares.
 
 use std::fmt;
 use std::process::Command;
@@ -74,7 +75,50 @@ fn major(told: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
+
     use super::*;
+
+    /// What the Makefile is told where `java -version` says this, if there is a `java`.
+    fn ground_of_the_script(java: Option<&str>, mvn: bool) -> String {
+        let bin = tempfile::tempdir().unwrap();
+        for needed in ["sh", "sed", "cat"] {
+            symlink(find_program(needed).unwrap(), bin.path().join(needed)).unwrap();
+        }
+        let put = |name: &str, says: &str| {
+            let script = bin.path().join(name);
+            fs::write(&script, format!("#!/bin/sh\ncat >&2 <<'END'\n{says}\nEND\n")).unwrap();
+            fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+        };
+        java.into_iter().for_each(|says| put("java", says));
+        mvn.then(|| put("mvn", ""));
+        let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/native/setup.sh");
+        let mut script = Command::new(setup);
+        script.arg("--ground").env("PATH", bin.path()).env_remove("MILLRACE_GROUND");
+        let output = script.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    #[test]
+    fn the_makefile_and_the_harness_choose_the_same_ground() {
+        for told in [
+            "openjdk version \"17.0.15\" 2025-04-15\nOpenJDK Runtime Environment",
+            "openjdk version \"16.0.2\" 2021-07-20",
+            "java version \"1.8.0_392\"",
+            "openjdk version \"25\" 2025-09-16",
+            "openjdk version \"26-ea\" 2026-03-17",
+            "no version at all",
+        ] {
+            let young = major(told).is_some_and(|major| major >= JAVA_OLDEST);
+            let wanted = if young { GroundKind::Native } else { GroundKind::Embedded };
+            assert_eq!(ground_of_the_script(Some(told), true), wanted.to_string(), "{told}");
+            assert_eq!(ground_of_the_script(Some(told), false), "embedded", "{told}");
+        }
+        assert_eq!(ground_of_the_script(None, true), "embedded");
+    }
 
     #[test]
     fn the_major_version_of_java_is_read_in_both_forms() {

@@ -13,9 +13,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use millrace::admin::{Admin, TopicSpec};
+use millrace::admin::{Admin, To, TopicSpec};
 use millrace::embedded::Broker;
 use tokio::sync::OnceCell;
 
@@ -28,6 +29,9 @@ use registry::Registry;
 use server::Server;
 
 pub use kind::GroundKind;
+
+/// Joining a group of the mock broker takes a part of this.
+const REWIND: Duration = Duration::from_secs(15);
 
 /// A part of a ground that a test can take away for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,6 +263,26 @@ impl Ground {
             broker.create_topic(&topic.name, topic.partitions.cast_signed())?;
         }
         Ok(())
+    }
+
+    /// Puts a group without members at the beginning of these topics.
+    ///
+    /// # Errors
+    /// When it has members, or the broker refuses.
+    pub async fn rewind_group(&self, group: &str, topics: &[&str]) -> Result<()> {
+        if let Events::Native(..) = &self.0.events {
+            return Ok(self.admin().await?.reset_group(group, topics, To::Earliest).await?);
+        }
+        let (ground, group) = (self.clone(), group.to_owned());
+        let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        let rewind = tokio::task::spawn_blocking(move || {
+            let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+            match &ground.0.events {
+                Events::Embedded(broker, _) => broker.rewind_group(&group, &topics, REWIND),
+                Events::Native(..) => Ok(()),
+            }
+        });
+        Ok(rewind.await??)
     }
 
     /// Ends a part without farewell.

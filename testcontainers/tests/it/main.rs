@@ -5,5 +5,6 @@ mod otlp;
 mod process;
 
 mod delivery;
+mod retail;
 #[path = "../tally/mod.rs"]
 mod tally;

@@ -1,19 +1,22 @@
 //! The services of the delivery contract as a process, for tests that kill it: the service is
-//! named by the first argument.
+//! named by the only argument.
 
 use std::process::ExitCode;
+
+use millrace::Config;
 
 #[path = "mod.rs"]
 mod services;
 
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("writer") => millrace::main(services::writer),
-        Some("tally") => millrace::main(services::tally),
-        Some("ledger") => millrace::main(services::ledger),
+    let service = match std::env::args().nth(1).as_deref() {
+        Some("writer") => services::writer,
+        Some("tally") => services::tally,
+        Some("ledger") => services::ledger,
         other => {
             eprintln!("error: {other:?} is none of writer, tally, ledger");
-            ExitCode::from(2)
+            return ExitCode::from(2);
         }
-    }
+    };
+    millrace::main_with(service, Config::load(&[]))
 }

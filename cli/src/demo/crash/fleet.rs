@@ -14,7 +14,7 @@ use super::Dice;
 use crate::house::{self, House};
 
 /// From the start of a process until it is ready, with its group's old member still in the way.
-const READY: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(5);
 /// Between two kills, at most.
 const GAP_MS: usize = 200;
@@ -63,7 +63,6 @@ impl Fleet {
             let launch = house.world().launch(name, launch).await?;
             let launch = launch
                 .env("MILLRACE_HTTP__LISTEN", &house.config(name)?.http.listen)
-                .env("MILLRACE_KAFKA__PROPERTIES__GROUP_PROTOCOL", "classic")
                 .env("MILLRACE_CONSUME__SESSION_TIMEOUT", SESSION)
                 .env("MILLRACE_CONSUME__BATCH_RECORDS_MAX", BATCH)
                 .env("MILLRACE_OUTBOX__BATCH_RECORDS_MAX", BATCH)

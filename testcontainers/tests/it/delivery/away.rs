@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use harness::{Ground, GroundKind, eventually, free_port};
-use millrace::Running;
+use millrace::{Event, Running};
 
 use super::{Bench, SOON};
 use crate::tally;
+use crate::tally::facts::{NOTES, Noted};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_goes_away_pauses_the_partitions_and_parks_nothing() -> Result<()> {
@@ -92,6 +93,44 @@ async fn a_broker_that_is_absent_at_start_is_waited_for() -> Result<()> {
     Ok(())
 }
 
+/// A schema that must be asked for is asked for until the registry answers: the record is not
+/// condemned, its partition waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_is_away_while_running_condemns_no_record() -> Result<()> {
+    let bench = Bench::new().await?;
+    let mut config = bench.world.config("tally").await?;
+    let port = free_port()?;
+    let registry = config.registry.url.clone();
+    let base = registry.trim_start_matches("http://");
+    let (address, path) = base.split_once('/').unwrap_or((base, ""));
+    config.registry.url = format!("http://127.0.0.1:{port}/{path}");
+    let there = forward(port, address.to_owned()).await?;
+    let sums = millrace::mount(tally::tally(), config).await?;
+    harness::ready(&sums).await?;
+    there.abort();
+    let newer = r#"{"type":"record","name":"Noted","namespace":"test.note","fields":[
+        {"name":"book","type":"string"},{"name":"amount","type":"long"},
+        {"name":"mood","type":"string","default":"calm"}]}"#;
+    let id = bench.world.registry().register(&Noted::subject(), newer).await?;
+    let mut datum = vec![];
+    let mut out = millrace::contract::Writer::new(&mut datum);
+    out.string("waits");
+    out.long(5);
+    out.string("patient");
+    let mut note = bench.raw_note("waits", 1, 0);
+    note.payload = Some(millrace::contract::frame(id, &datum));
+    bench.put(&NOTES, note).await?;
+    until_unready(&sums).await?;
+    let reasons = format!("{:?}", sums.health().ready());
+    ensure!(!reasons.contains("stopped"), "the record was condemned: {reasons}");
+    let back = forward(port, address.to_owned()).await?;
+    bench.until_notes(&BTreeMap::from([("waits".into(), 1)])).await?;
+    harness::ready(&sums).await?;
+    sums.stop().await?;
+    back.abort();
+    bench.world.close().await
+}
+
 async fn until_unready(service: &Running) -> Result<()> {
     eventually(SOON, "it says that it is not ready", async || {
         service.health().ready().err().map(drop).ok_or_else(|| "ready".to_owned())
@@ -99,13 +138,15 @@ async fn until_unready(service: &Running) -> Result<()> {
     .await
 }
 
-/// Answers on a port with what another server says.
+/// Answers on a port with what another server says, until it is aborted.
 async fn forward(port: u16, address: String) -> Result<tokio::task::JoinHandle<()>> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     Ok(tokio::spawn(async move {
+        // Connections end with the task that owns them.
+        let mut connections = tokio::task::JoinSet::new();
         while let Ok((mut client, _)) = listener.accept().await {
             let address = address.clone();
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 if let Ok(mut server) = tokio::net::TcpStream::connect(address).await {
                     drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
                 }

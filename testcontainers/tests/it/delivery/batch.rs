@@ -58,6 +58,53 @@ async fn a_batch_of_three_hundred_takes_as_many_statements_as_a_batch_of_one() -
     bench.world.close().await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_never_larger_than_its_bound() -> Result<()> {
+    let bench = Bench::new().await?;
+    let small = |config: &mut millrace::Config| config.consume.batch_records_max = 7;
+    let sums = bench.world.mount_with(tally::tally(), small).await?;
+    sums.hold();
+    drained(&bench, "many", 50).await?;
+    sums.release();
+    bench.until_notes(&BTreeMap::from([("many".into(), 50)])).await?;
+    let largest = "SELECT max(size) FROM
+         (SELECT count(*) AS size FROM millrace.inbox GROUP BY xmin::text) AS batches";
+    let largest = bench.count("tally", largest).await?;
+    ensure!(largest <= 7, "a batch of {largest} records");
+    sums.stop().await?;
+    bench.world.close().await
+}
+
+/// What is past the horizon goes by whole days, but never a day with a fact that is not published.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_past_the_horizon_are_dropped_unless_something_is_unsent() -> Result<()> {
+    let bench = Bench::new().await?;
+    bench.world.mount(tally::tally()).await?.stop().await?;
+    let old_days = "
+        CREATE TABLE millrace.inbox_20200101 PARTITION OF millrace.inbox
+            FOR VALUES FROM ('016f5e66-e800-0000-0000-000000000000')
+            TO ('016f638d-4400-0000-0000-000000000000');
+        CREATE TABLE millrace.outbox_20200101 PARTITION OF millrace.outbox
+            FOR VALUES FROM ('016f5e66-e800-0000-0000-000000000000')
+            TO ('016f638d-4400-0000-0000-000000000000');
+        CREATE TABLE millrace.outbox_20200102 PARTITION OF millrace.outbox
+            FOR VALUES FROM ('016f638d-4400-0000-0000-000000000000')
+            TO ('016f68b3-a000-0000-0000-000000000000');
+        INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
+            correlation_id, occurred_at)
+        VALUES ('016f638d-4400-7000-8000-000000000000', 99, 't', 'n', 'k', 1, '', 'c', now());";
+    let mut db = bench.world.database("tally").await?;
+    sqlx::raw_sql(old_days).execute(&mut db).await?;
+    bench.world.mount(tally::tally()).await?.stop().await?;
+    let left: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relname ~ '_2020[0-9]{4}$' AND relkind = 'r'",
+    )
+    .fetch_all(&mut db)
+    .await?;
+    ensure!(left == ["outbox_20200102"], "{left:?}");
+    bench.world.close().await
+}
+
 /// Puts notes on the topic, one key, and returns when they are all there.
 async fn drained(bench: &Bench, book: &str, size: i64) -> Result<()> {
     let admin = bench.world.admin().await?;

@@ -158,3 +158,30 @@ async fn a_fact_of_an_unknown_type_is_passed_over() -> Result<()> {
     sums.stop().await?;
     bench.world.close().await
 }
+
+/// Members come and go while facts flow; the broker gives their partitions to one another.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_join_and_leave_lose_nothing_and_repeat_no_effect() -> Result<()> {
+    let bench = Bench::new().await?;
+    let writer = bench.world.mount(tally::writer()).await?;
+    let first = bench.world.mount(tally::tally()).await?;
+    write(&bench, &writer, 30).await?;
+    let second = bench.world.mount(tally::tally()).await?;
+    write(&bench, &writer, 30).await?;
+    first.stop().await?;
+    write(&bench, &writer, 30).await?;
+    let wanted = (0..6).map(|n| (format!("book-{n}"), 15)).collect();
+    bench.until_notes(&wanted).await?;
+    second.stop().await?;
+    writer.stop().await?;
+    let facts = bench.records(&TALLIES).await?.len();
+    ensure!(facts == 90, "{facts} sums were announced for 90 notes");
+    bench.world.close().await
+}
+
+async fn write(bench: &Bench, writer: &millrace::Running, count: usize) -> Result<()> {
+    for n in 0..count {
+        bench.note(writer, &format!("book-{}", n % 6), 1).await?;
+    }
+    Ok(())
+}

@@ -72,6 +72,40 @@ async fn a_broker_that_is_away_delays_facts_and_loses_none() -> Result<()> {
     Ok(())
 }
 
+/// The slow poll would find the fact much later than the test waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_in_one_process_wakes_the_relay_of_another() -> Result<()> {
+    let bench = Bench::new().await?;
+    let slow = |config: &mut millrace::Config| {
+        config.outbox.poll = std::time::Duration::from_secs(300);
+    };
+    let owner = bench.world.mount_with(tally::writer(), slow).await?;
+    let other = bench.world.mount_with(tally::writer(), slow).await?;
+    write_at_once(&bench, &[&other], 8).await?;
+    until_published(&bench, 8).await?;
+    owner.stop().await?;
+    other.stop().await?;
+    bench.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_the_broker_refuses_blocks_its_key_and_no_other() -> Result<()> {
+    let bench = Bench::new().await?;
+    let small = |config: &mut millrace::Config| {
+        config.kafka.properties.insert("message.max.bytes".into(), "2000".into());
+    };
+    let writer = bench.world.mount_with(tally::writer(), small).await?;
+    bench.note(&writer, &"long".repeat(1000), 1).await?;
+    write_at_once(&bench, &[&writer], 20).await?;
+    until_published(&bench, 20).await?;
+    gapless(&bench.records(&NOTES).await?, 20)?;
+    let metrics = reqwest::get(format!("{}/metrics", writer.url())).await?.text().await?;
+    let alarm = metrics.lines().any(|line| line.contains("blocked") && line.ends_with(" 1"));
+    ensure!(alarm, "no metric tells of the blocked key");
+    writer.stop().await?;
+    bench.world.close().await
+}
+
 /// Sixteen writers, few keys.
 async fn write_at_once(bench: &Bench, doors: &[&Running], count: usize) -> Result<()> {
     let work: Vec<usize> = (0..count).collect();

@@ -1,0 +1,7 @@
+//! The retailer's stories end to end (S1-54 to S1-58), and what its front doors refuse.
+
+mod door;
+mod shop;
+mod stories;
+
+use shop::Shop;
