@@ -22,7 +22,7 @@ const STARTED: Duration = Duration::from_secs(60);
 /// A server gets five seconds to end by itself.
 const GONE: Duration = Duration::from_secs(20);
 /// In the environment of the demo, and so of every process it starts.
-const MARK: &str = "MILLRACE_TEST_MARK";
+const MARK: &str = "DEMO_TEST_MARK";
 
 /// The home is the shared one: what a ground needs is fetched once.
 fn demo(arguments: &[&str], folder: &Path, mark: &str) -> Command {

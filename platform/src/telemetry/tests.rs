@@ -373,3 +373,17 @@ fn an_event_is_one_line_whatever_its_fields_hold() {
     assert_eq!(line["span"]["service"], "tower");
     assert!(line["timestamp"].is_string() && line["target"].is_string());
 }
+
+#[tokio::test]
+async fn a_fact_of_long_ago_begins_a_trace_of_its_own_linked_to_the_old_one() {
+    let world = World::new(1.0).await;
+    let create = world.tracing.create(&BELLS, "t.Rung", event_id(), "k", "flow", None).unwrap();
+    let last_month = uuid::Timestamp::from_unix(uuid::NoContext, 1_700_000_000, 0);
+    let old = EventId::new(uuid::Uuid::new_v7(last_month)).unwrap();
+    drop(world.tracing.process(BELLS.name, 2, 41, "g", "t.Rung", old, "k", "flow", Some(&create)));
+    let spans = world.spans().await;
+    let (create, process) =
+        (named(&spans, "create t.bell.events.v1"), named(&spans, "process t.bell.events.v1"));
+    assert_ne!(process.trace_id, create.trace_id);
+    assert_eq!(process.links[0].span_id, create.span_id);
+}

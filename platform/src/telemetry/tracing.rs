@@ -26,6 +26,9 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Links of one send span; a larger batch is counted but not linked in full.
 const LINKS_MAX: u32 = 1024;
 
+/// A fact older than this is read again, not read.
+const LIVE_SECONDS: u64 = 3600;
+
 /// The spans of one service. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Tracing(Option<Arc<Inner>>);
@@ -108,7 +111,8 @@ impl Tracing {
         Some(traceparent(&context))
     }
 
-    /// CONSUMER span `process <topic>`: a child of the creation context and linked to it.
+    /// CONSUMER span `process <topic>`: a child of the creation context and linked to it. An old
+    /// fact is linked only, so that a replay never makes a month-old trace grow.
     #[expect(clippy::too_many_arguments, reason = "the attributes the conventions ask for")]
     pub(crate) fn process(
         &self,
@@ -122,7 +126,8 @@ impl Tracing {
         correlation: &str,
         parent: Option<&TraceContext>,
     ) -> ProcessSpan {
-        let parent = parent.and_then(|parent| parse_traceparent(&parent.0));
+        let creation = parent.and_then(|parent| parse_traceparent(&parent.0));
+        let parent = creation.as_ref().filter(|_| is_live(id));
         let attributes = || {
             vec![
                 KeyValue::new("messaging.system", "kafka"),
@@ -139,9 +144,9 @@ impl Tracing {
                 self.client(),
             ]
         };
-        let links = parent.iter().cloned().map(Link::with_context).collect();
+        let links = creation.iter().cloned().map(Link::with_context).collect();
         let name = || format!("process {topic}");
-        ProcessSpan(self.open(name, SpanKind::Consumer, attributes, links, parent.as_ref()))
+        ProcessSpan(self.open(name, SpanKind::Consumer, attributes, links, parent))
     }
 
     /// CLIENT span `send <topic>` of a relay batch, linked to the creation of each fact.
@@ -314,6 +319,13 @@ pub(crate) fn parse_traceparent(text: &str) -> Option<SpanContext> {
     let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
     let context = SpanContext::new(trace, span, flags, true, TraceState::default());
     context.is_valid().then_some(context)
+}
+
+/// Whether a fact was created a moment ago, by the time inside its identity.
+fn is_live(id: EventId) -> bool {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let created = id.uuid().get_timestamp().map(|at| at.to_unix().0).unwrap_or_default();
+    now.is_ok_and(|now| now.as_secs().saturating_sub(created) < LIVE_SECONDS)
 }
 
 fn under(parent: Option<&SpanContext>) -> Context {

@@ -8,6 +8,17 @@ use super::Bench;
 use crate::tally;
 use crate::tally::facts::NOTES;
 
+/// Every statement of a batch between BEGIN and COMMIT, in their order.
+const STATEMENTS: [&str; 7] = [
+    "INSERT INTO millrace.inbox ",
+    "SELECT topic, key, version FROM millrace.last_version",
+    "SELECT book, total, notes FROM book WHERE",
+    "INSERT INTO book ",
+    "INSERT INTO millrace.stream_version ",
+    "INSERT INTO millrace.outbox ",
+    "INSERT INTO millrace.last_version ",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drained_batch_is_one_transaction() -> Result<()> {
     let bench = Bench::new().await?;
@@ -40,20 +51,20 @@ async fn a_batch_of_three_hundred_takes_as_many_statements_as_a_batch_of_one() -
         bench.until_notes(&wanted).await?;
         let batches = "SELECT count(DISTINCT xmin::text) FROM millrace.inbox";
         let statements = bench.world.ground().logged_statements(&database).await?;
-        let touches = |table: &str| {
-            let inserts = |text: &&String| text.starts_with(&format!("INSERT INTO {table} "));
-            statements.iter().filter(inserts).count() as i64
-        };
-        counts.push((
-            bench.count("tally", batches).await?,
-            ["millrace.inbox", "book", "millrace.stream_version", "millrace.outbox"].map(touches),
-        ));
+        let of_a_batch = STATEMENTS.map(|text| {
+            statements.iter().filter(|statement| statement.starts_with(text)).count() as i64
+        });
+        counts.push((bench.count("tally", batches).await?, of_a_batch));
     }
-    for (batches, inserts) in counts {
-        for count in inserts {
-            ensure!(count == batches, "{inserts:?} statements for {batches} batches");
+    for (batches, of_a_batch) in counts {
+        for (text, count) in STATEMENTS.iter().zip(of_a_batch) {
+            ensure!(count == batches, "{text}: {count} times in {batches} batches");
         }
     }
+    let marked = "UPDATE millrace.outbox SET sent_at";
+    let statements = bench.world.ground().logged_statements(&database).await?;
+    let marked = statements.iter().filter(|statement| statement.starts_with(marked)).count();
+    ensure!(marked <= 10, "301 facts were marked as sent by {marked} statements");
     sums.stop().await?;
     bench.world.close().await
 }

@@ -75,7 +75,7 @@ async fn a_bad_order_is_a_problem_with_a_stable_code_and_stores_nothing() -> Res
     }
     same(written(&shop).await?, before)?;
     let records =
-        shop.world.admin().await?.read_all(&shop.world.topic(&topics::ORDER_EVENTS)).await?;
+        shop.world.admin().await?.read_all(&shop.world.topic(topics::ORDER_EVENTS)).await?;
     same(records.len(), 0)?;
     shop.close().await
 }

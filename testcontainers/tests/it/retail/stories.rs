@@ -26,7 +26,7 @@ async fn s1_55_insufficient_stock_attempts_no_payment() -> Result<()> {
     let view = shop.ended(order).await?;
     same(view.status.as_str(), "rejected")?;
     same(view.missing.len(), 1)?;
-    same(shop.facts(&topics::PAYMENT_EVENTS, order).await?, 0)?;
+    same(shop.facts(topics::PAYMENT_EVENTS, order).await?, 0)?;
     shop.until(1, 0, "100.00").await?;
     shop.close().await
 }
@@ -38,7 +38,7 @@ async fn s1_56_an_insufficient_balance_releases_the_stock() -> Result<()> {
     let view = shop.ended(order).await?;
     same(view.status.as_str(), "refused")?;
     shop.until(10, 0, "5.00").await?;
-    same(shop.facts(&topics::SALE_EVENTS, order).await?, 0)?;
+    same(shop.facts(topics::SALE_EVENTS, order).await?, 0)?;
     shop.close().await
 }
 
