@@ -47,7 +47,7 @@ pub fn document(service: &Service, tables: &[Table], settings: &serde_json::Valu
         "# {name}\n\n{}\n\nGenerated from `services/{name}` by `cargo run -p xtask -- docs`; a test \
          compares.\n\n## Facts in\n\n{reads}\n## Facts out\n\n{emits}\n## Routes\n\n{routes}\n\
          Beside these every service answers `/livez`, `/readyz`, `/startupz`, `/metrics`,\n\
-         `/openapi.json` and `/version`.\n\n## Tables\n\n{kept}\n\
+         `/openapi.json`, `/problems/{{code}}` and `/version`.\n\n## Tables\n\n{kept}\n\
          The platform keeps its own in the schema `millrace` of the same database: inbox, outbox, \
          versions,\npositions and answers under idempotency keys.\n\n## Settings\n\n{}",
         service.about(),

@@ -86,7 +86,7 @@ pub(crate) fn start(
         brokers_down: AtomicBool::new(false),
     };
     let group = names.group(domain, core.service);
-    let client_id = format!("{}-{}", core.service, std::process::id());
+    let client_id = kafka::client_id(&core.config, core.service);
     let config = kafka::consumer(&core.config, &group, &client_id);
     let consumer: BaseConsumer<Listener> =
         config.create_with_context(listener).map_err(Fault::transient)?;

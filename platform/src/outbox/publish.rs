@@ -108,7 +108,7 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) async fn connect(core: &Core) -> Result<Self, Fault> {
-        let client_id = format!("{}-{}", core.service, std::process::id());
+        let client_id = kafka::client_id(&core.config, core.service);
         let config = kafka::producer(&core.config, &client_id);
         let mut publisher = Self {
             producer: config.create().map_err(Fault::transient)?,

@@ -107,6 +107,20 @@ async fn a_view_that_dies_around_its_commit_folds_every_fact_once() -> Result<()
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_service_takes_less_than_64_mib_of_memory() -> Result<()> {
+    let bench = Bench::new().await?;
+    let mut process = start(&bench, "tally", None).await?;
+    until_listening(&process).await?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()))?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let resident = resident.and_then(|text| text.split_whitespace().next());
+    let kib: u64 = resident.context("no VmRSS")?.parse()?;
+    ensure!(kib > 1024 && kib < 64 * 1024, "{kib} KiB resident");
+    process.stop(Signal::Term, SOON).await;
+    bench.world.close().await
+}
+
 async fn start(bench: &Bench, service: &str, failpoint: Option<&str>) -> Result<Process> {
     let folder = std::env::temp_dir().join(format!("millrace-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
