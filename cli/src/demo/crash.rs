@@ -58,11 +58,11 @@ pub(super) async fn tell(ground: &Ground, tale: &mut Tale) -> Result<()> {
         let times = fleet.kills_of(name);
         tale.expect_that(&format!("{name} was killed often"), times >= ROUNDS, times);
     }
-    tale.effect("kills with -9 while orders were open", 0, kills.while_open);
+    tale.count("kills with -9 while orders were open", kills.while_open);
     tale.expect_that("kills while orders were open", kills.while_open >= ROUNDS, &kills);
     audit::check(tale, &published, &books).await?;
     balance::check(tale, &published, &books, &crowd, &orders).await?;
-    tale.effect("records that repeat one before", 0, published.repeated);
+    tale.count("records that repeat one before", published.repeated);
     fleet.stop().await;
     Ok(())
 }

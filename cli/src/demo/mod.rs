@@ -23,7 +23,7 @@ use harness::Ground;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
-use crate::output::{Format, Output, Row};
+use crate::output::{Format, Output, Row, stderr_is_terminal};
 use report::{Report, Tale};
 use stage::Stage;
 
@@ -69,6 +69,7 @@ pub async fn run(args: DemoArgs, output: Output) -> Result<ExitCode> {
     let failed: Vec<&str> =
         reports.iter().filter(|report| !report.ok).map(|report| report.story).collect();
     if failed.is_empty() {
+        eprintln!("{} stories told, all of them hold", reports.len());
         return Ok(ExitCode::SUCCESS);
     }
     Err(Failure::CheckFailed(format!("did not hold: {}", failed.join(", "))).into())
@@ -84,6 +85,13 @@ async fn on_ground(args: &DemoArgs, output: Output) -> Result<Vec<Report>> {
     told
 }
 
+/// Silence on a terminal looks like a fault.
+fn announce(story: Story) {
+    if stderr_is_terminal() {
+        eprintln!("telling {}: {}", story.name(), story.about());
+    }
+}
+
 async fn tell_all(ground: &Ground, stories: &[Story], output: Output) -> Result<Vec<Report>> {
     let mut reports = Vec::new();
     let in_one_world = |story: &&Story| **story != Story::Crash;
@@ -95,6 +103,7 @@ async fn tell_all(ground: &Ground, stories: &[Story], output: Output) -> Result<
         stage.close().await?;
     }
     if stories.contains(&Story::Crash) {
+        announce(Story::Crash);
         let mut tale = Tale::begin(Story::Crash.name(), crash::ABOUT);
         let told = crash::tell(ground, &mut tale).await;
         reports.push(show(tale.end(told), output)?);
@@ -103,6 +112,7 @@ async fn tell_all(ground: &Ground, stories: &[Story], output: Output) -> Result<
 }
 
 async fn tell(story: Story, stage: &Stage, output: Output) -> Result<Report> {
+    announce(story);
     let mut tale = Tale::begin(story.name(), story.about());
     let told = match story {
         Story::Success => success::tell(stage, &mut tale).await,

@@ -55,7 +55,7 @@ pub(super) async fn tell(stage: &Stage, tale: &mut Tale) -> Result<()> {
     let (after, rows_after) = digest(database).await?;
 
     tale.order(orders[0], format!("{}, reset by {how}", view.status), &facts);
-    tale.effect("records read again", 0, to_read);
+    tale.count("records read again", to_read);
     tale.effect("rows of the view", rows, rows_after);
     tale.expect("records before the group when it was reset", records, to_read);
     tale.expect_that("the damage shows in the digest", damaged != before, &damaged);

@@ -42,11 +42,12 @@ struct Life {
     timeline: Vec<Moment>,
 }
 
-/// What became of a quantity.
+/// What became of a quantity, or what was counted.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Effect {
+struct Effect {
     what: String,
-    before: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
     after: String,
 }
 
@@ -101,8 +102,14 @@ impl Tale {
         before: impl ToString,
         after: impl ToString,
     ) {
-        let (before, after) = (before.to_string(), after.to_string());
+        let (before, after) = (Some(before.to_string()), after.to_string());
         self.report.effects.push(Effect { what: what.into(), before, after });
+    }
+
+    /// Shows how many there were.
+    pub(super) fn count(&mut self, what: impl Into<String>, count: impl ToString) {
+        let effect = Effect { what: what.into(), before: None, after: count.to_string() };
+        self.report.effects.push(effect);
     }
 
     /// The story is over: it holds if it came to its end and nothing was unexpected.
@@ -138,7 +145,8 @@ impl Report {
         }
         let width = self.effects.iter().map(|effect| effect.what.len()).max().unwrap_or_default();
         for Effect { what, before, after } in &self.effects {
-            line(format!("  {what:<width$}  {before} -> {after}"));
+            let before = before.as_ref().map(|before| format!("{before} -> ")).unwrap_or_default();
+            line(format!("  {what:<width$}  {before}{after}"));
         }
         for (what, expected) in &self.expected {
             let observed = &self.observed[what];

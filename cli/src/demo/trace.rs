@@ -46,7 +46,7 @@ pub(super) async fn tell(stage: &Stage, tale: &mut Tale) -> Result<()> {
     tale.expect("spans that lead nowhere", [""; 0], &found.lost);
     tale.expect("facts with a span of their creation", events, found.created);
     tale.expect("facts taken in by the order view", events, found.viewed);
-    tale.effect("spans", 0, spans.len());
+    tale.count("spans", spans.len());
     Ok(())
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn check(
     tale.expect("breaches of the flow", [""; 0], few(&breaches.collect::<Vec<_>>()));
     for end in ["confirmed", "rejected", "refused", "cancelled", "expired"] {
         let count = lives.ends.values().filter(|ended| **ended == end).count();
-        tale.effect(format!("orders {end}"), 0, count);
+        tale.count(format!("orders {end}"), count);
     }
     let database = |name: &str| Books::named(books, name).map(|books| &books.database);
     statuses(tale, &lives, database("orders")?, database("order-view")?).await?;
