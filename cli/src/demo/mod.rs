@@ -54,14 +54,13 @@ pub async fn run(args: DemoArgs, output: Output) -> Result<ExitCode> {
     if std::env::var_os("RUST_LOG").is_some() {
         millrace::log::init(millrace::log::json_wanted());
     }
-    let mut terminate = signal(SignalKind::terminate())?;
+    // Heard from the first moment on, so that an early Ctrl-C ends in good order as well.
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let reports = tokio::select! {
         reports = on_ground(&args, output) => reports?,
+        _ = interrupt.recv() => anyhow::bail!("interrupted"),
         _ = terminate.recv() => anyhow::bail!("terminated"),
-        interrupt = tokio::signal::ctrl_c() => {
-            interrupt?;
-            anyhow::bail!("interrupted");
-        }
     };
     if output.format() == Format::Json {
         output.list(&reports)?;
@@ -69,7 +68,7 @@ pub async fn run(args: DemoArgs, output: Output) -> Result<ExitCode> {
     let failed: Vec<&str> =
         reports.iter().filter(|report| !report.ok).map(|report| report.story).collect();
     if failed.is_empty() {
-        eprintln!("{} stories told, all of them hold", reports.len());
+        eprintln!("told {}, and every story holds", reports.len());
         return Ok(ExitCode::SUCCESS);
     }
     Err(Failure::CheckFailed(format!("did not hold: {}", failed.join(", "))).into())

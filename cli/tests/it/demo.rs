@@ -1,11 +1,15 @@
 //! The stories of the demo, told by the real binary on the ground this machine offers, and what is
 //! left of it when it ends, is interrupted or is killed: nothing.
 
-use std::path::Path;
+use std::fs::Permissions;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use harness::eventually;
+use tempfile::TempDir;
 
 const STORIES: [&str; 9] = [
     "success",
@@ -21,40 +25,58 @@ const STORIES: [&str; 9] = [
 const STARTED: Duration = Duration::from_secs(60);
 /// A server gets five seconds to end by itself.
 const GONE: Duration = Duration::from_secs(20);
-/// In the environment of the demo, and so of every process it starts.
-const MARK: &str = "DEMO_TEST_MARK";
 
-/// The home is the shared one: what a ground needs is fetched once.
-fn demo(arguments: &[&str], folder: &Path, mark: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
-    command.arg("demo").args(arguments).current_dir(folder).env(MARK, mark);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
+/// A home of its own, whose name every process of the demo carries in its environment or its
+/// arguments. What a ground needs was fetched once, into the shared home.
+struct Home(TempDir);
 
-fn mark() -> String {
-    uuid::Uuid::now_v7().to_string()
-}
+impl Home {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Root's database server runs as another user.
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let parts = harness::Home::locate().unwrap().parts();
+        std::fs::create_dir_all(&parts).unwrap();
+        std::os::unix::fs::symlink(parts, folder.path().join("parts")).unwrap();
+        Self(folder)
+    }
 
-/// The processes that carry the mark; none are seen where there is no `/proc`.
-fn marked(mark: &str) -> Vec<String> {
-    let wanted = format!("{MARK}={mark}");
-    let carries = |path: &Path| {
-        let environment = std::fs::read(path.join("environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
-    };
-    let entries = std::fs::read_dir("/proc").into_iter().flatten();
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let named = |path: &Path| std::fs::read_to_string(path.join("comm")).unwrap_or_default();
-    paths.filter(|path| carries(path)).map(|path| named(&path)).collect()
-}
+    fn demo(&self, arguments: &[&str], folder: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
+        command.arg("demo").args(arguments).current_dir(folder);
+        command.env("MILLRACE_HOME", self.0.path()).env_remove("DATABASE_URL");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
 
-async fn until_all_are_gone(mark: &str) {
-    let gone = eventually(GONE, "every process of the demo is gone", async || {
-        let left = marked(mark);
-        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
-    });
-    gone.await.unwrap();
+    /// The processes of the demo by name; none are seen where there is no `/proc`.
+    fn processes(&self) -> Vec<String> {
+        let home = self.0.path().as_os_str().as_bytes();
+        let carries = |file: PathBuf| {
+            let text = std::fs::read(file).unwrap_or_default();
+            text.windows(home.len()).any(|part| part == home)
+        };
+        let entries = std::fs::read_dir("/proc").into_iter().flatten();
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let ours =
+            paths.filter(|path| carries(path.join("environ")) || carries(path.join("cmdline")));
+        ours.map(|path| std::fs::read_to_string(path.join("comm")).unwrap_or_default()).collect()
+    }
+
+    async fn until_no_process_is_left(&self) {
+        let gone = eventually(GONE, "every process of the demo is gone", async || {
+            let processes = self.processes();
+            if processes.is_empty() { Ok(()) } else { Err(format!("{processes:?}")) }
+        });
+        gone.await.unwrap();
+    }
+
+    /// The folders of runs.
+    fn folders(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.0.path().join("run")).into_iter().flatten();
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        paths.filter(|path| path.is_dir()).collect()
+    }
 }
 
 fn lines(output: &Output) -> Vec<serde_json::Value> {
@@ -64,8 +86,8 @@ fn lines(output: &Output) -> Vec<serde_json::Value> {
 
 #[tokio::test]
 async fn every_story_holds_and_nothing_is_left_behind() {
-    let (folder, mark) = (tempfile::tempdir().unwrap(), mark());
-    let output = demo(&["-o", "ndjson"], folder.path(), &mark).output().unwrap();
+    let (folder, home) = (tempfile::tempdir().unwrap(), Home::new());
+    let output = home.demo(&["-o", "ndjson"], folder.path()).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     let reports = lines(&output);
     for report in &reports {
@@ -77,25 +99,26 @@ async fn every_story_holds_and_nothing_is_left_behind() {
     assert_eq!(names, STORIES, "{told}");
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    until_all_are_gone(&mark).await;
+    home.until_no_process_is_left().await;
+    assert_eq!(home.folders(), [""; 0].map(PathBuf::from));
 }
 
 #[tokio::test]
 async fn a_demo_that_is_interrupted_or_killed_leaves_no_process() {
     for (signal, code) in [("INT", Some(1)), ("KILL", None)] {
-        let (folder, mark) = (tempfile::tempdir().unwrap(), mark());
-        let mut running = demo(&["--story", "success"], folder.path(), &mark).spawn().unwrap();
-        let servers = eventually(STARTED, "its servers run", async || {
-            let running = marked(&mark);
-            let runs = |name: &str| running.iter().any(|process| process.contains(name));
-            if runs("postgres") { Ok(()) } else { Err(format!("{running:?}")) }
+        let (folder, home) = (tempfile::tempdir().unwrap(), Home::new());
+        let mut running = home.demo(&["--story", "success"], folder.path()).spawn().unwrap();
+        let servers = eventually(STARTED, "its database runs", async || {
+            let folders = home.folders();
+            let runs = |run: &PathBuf| run.join("postgres/data/postmaster.pid").exists();
+            if folders.iter().any(runs) { Ok(()) } else { Err(format!("{folders:?}")) }
         });
-        if cfg!(target_os = "linux") {
-            servers.await.unwrap();
-        }
+        servers.await.unwrap();
         let kill = format!("kill -s {signal} {}", running.id());
         assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
         assert_eq!(running.wait().unwrap().code(), code, "{signal}");
-        until_all_are_gone(&mark).await;
+        home.until_no_process_is_left().await;
+        // What a killed run leaves in its cache, the next start removes.
+        assert!(signal == "KILL" || home.folders().is_empty(), "{:?}", home.folders());
     }
 }

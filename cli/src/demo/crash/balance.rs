@@ -54,6 +54,9 @@ pub(super) async fn check(
         let count = lives.ends.values().filter(|ended| **ended == end).count();
         tale.count(format!("orders {end}"), count);
     }
+    if let Some((order, end, facts)) = lives.slowest() {
+        tale.order(order, format!("{end}, the slowest of all"), &facts);
+    }
     let database = |name: &str| Books::named(books, name).map(|books| &books.database);
     statuses(tale, &lives, database("orders")?, database("order-view")?).await?;
     stock(tale, &lives, crowd, database("stock")?).await?;
@@ -73,6 +76,18 @@ impl Lives {
             facts.entry(order).or_default().push(fact.clone());
         }
         Ok(Self { facts, placed, ends })
+    }
+
+    /// The order that took longest from its first fact to its last, which are in order of time.
+    fn slowest(&self) -> Option<(OrderId, &'static str, Vec<Fact>)> {
+        let took = |facts: &Vec<Fact>| {
+            let at = facts.iter().map(|fact| fact.at.micros());
+            at.clone().max().unwrap_or_default() - at.min().unwrap_or_default()
+        };
+        let (order, facts) = self.facts.iter().max_by_key(|(_, facts)| took(facts))?;
+        let mut facts = facts.clone();
+        facts.sort_by_key(|fact| (fact.at, fact.id));
+        Some((OrderId::new(*order), self.ends.get(order)?, facts))
     }
 
     fn confirmed(&self) -> impl Iterator<Item = &OrderPlaced> {

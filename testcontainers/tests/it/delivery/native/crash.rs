@@ -129,7 +129,11 @@ async fn start(bench: &Bench, service: &str, failpoint: Option<&str>) -> Result<
     let mut launch = Launch::new(PROGRAM, log).args([service]).orphan_folder(folder);
     launch = bench.world.launch(service, launch).await?.env("RUST_LOG", "info");
     if let Some(step) = failpoint {
-        launch = launch.env("MILLRACE_FAILPOINT", step);
+        // Small batches, so that the step comes more than once however fast the notes arrive.
+        launch = launch
+            .env("MILLRACE_FAILPOINT", step)
+            .env("MILLRACE_CONSUME__BATCH_RECORDS_MAX", "5")
+            .env("MILLRACE_OUTBOX__BATCH_RECORDS_MAX", "5");
     }
     launch.start()
 }
