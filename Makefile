@@ -4,6 +4,8 @@
 MAKEFLAGS += --no-print-directory
 CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace/target
 export CARGO_TARGET_DIR
+# Tests on the ground mostly wait for it.
+export RUST_TEST_THREADS ?= 4
 ARGS ?=
 
 .PHONY: help demo dev test lint fmt clippy doc setup
