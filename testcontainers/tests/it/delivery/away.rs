@@ -58,10 +58,7 @@ async fn a_registry_that_is_absent_at_start_is_waited_for() -> Result<()> {
     let bench = Bench::new().await?;
     let mut config = bench.world.config("writer").await?;
     let port = free_port()?;
-    let registry = config.registry.url.clone();
-    let base = registry.trim_start_matches("http://");
-    let (address, path) = base.split_once('/').unwrap_or((base, ""));
-    config.registry.url = format!("http://127.0.0.1:{port}/{path}");
+    let address = ask_through(port, &mut config);
     config.registry.timeout = Duration::from_millis(500);
     let writer = millrace::mount(tally::writer(), config).await?;
     until_unready(&writer).await?;
@@ -69,7 +66,7 @@ async fn a_registry_that_is_absent_at_start_is_waited_for() -> Result<()> {
     ensure!(alive.is_success(), "alive while it waits: {alive}");
     let (status, body) = bench.post(&writer, "early", "book", 1).await?;
     ensure!(status == 503, "{status}: {body}");
-    let forward = forward(port, address.to_owned()).await?;
+    let forward = forward(port, address.clone()).await?;
     harness::ready(&writer).await?;
     bench.note(&writer, "book", 1).await?;
     writer.stop().await?;
@@ -100,11 +97,8 @@ async fn a_registry_that_is_away_while_running_condemns_no_record() -> Result<()
     let bench = Bench::new().await?;
     let mut config = bench.world.config("tally").await?;
     let port = free_port()?;
-    let registry = config.registry.url.clone();
-    let base = registry.trim_start_matches("http://");
-    let (address, path) = base.split_once('/').unwrap_or((base, ""));
-    config.registry.url = format!("http://127.0.0.1:{port}/{path}");
-    let there = forward(port, address.to_owned()).await?;
+    let address = ask_through(port, &mut config);
+    let there = forward(port, address.clone()).await?;
     let sums = millrace::mount(tally::tally(), config).await?;
     harness::ready(&sums).await?;
     there.abort();
@@ -123,7 +117,7 @@ async fn a_registry_that_is_away_while_running_condemns_no_record() -> Result<()
     until_unready(&sums).await?;
     let reasons = format!("{:?}", sums.health().ready());
     ensure!(!reasons.contains("stopped"), "the record was condemned: {reasons}");
-    let back = forward(port, address.to_owned()).await?;
+    let back = forward(port, address.clone()).await?;
     bench.until_notes(&BTreeMap::from([("waits".into(), 1)])).await?;
     harness::ready(&sums).await?;
     sums.stop().await?;
@@ -136,6 +130,14 @@ async fn until_unready(service: &Running) -> Result<()> {
         service.health().ready().err().map(drop).ok_or_else(|| "ready".to_owned())
     })
     .await
+}
+
+/// Has a service ask the registry through a port of ours; gives the registry's own address.
+fn ask_through(port: u16, config: &mut millrace::Config) -> String {
+    let base = config.registry.url.trim_start_matches("http://").to_owned();
+    let (address, path) = base.split_once('/').unwrap_or((&base, ""));
+    config.registry.url = format!("http://127.0.0.1:{port}/{path}");
+    address.to_owned()
 }
 
 /// Answers on a port with what another server says, until it is aborted.
