@@ -4,8 +4,9 @@
 MAKEFLAGS += --no-print-directory
 CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace/target
 export CARGO_TARGET_DIR
-# Tests on the ground mostly wait for it.
+# Tests on the ground mostly wait for it; what their services log is of interest when one fails.
 export RUST_TEST_THREADS ?= 4
+test: export RUST_LOG ?= off
 ARGS ?=
 
 .PHONY: help demo dev test lint fmt clippy doc setup

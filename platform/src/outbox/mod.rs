@@ -35,6 +35,8 @@ const UNLED_FOR: Duration = Duration::from_secs(10);
 const BLOCKED_MAX: usize = 10_000;
 /// A new session waits at most this long after a failed one.
 const RESTART_MAX: Duration = Duration::from_secs(5);
+/// After a session of this length the pauses between sessions begin small again.
+const HEALTHY: Duration = Duration::from_secs(30);
 /// No statement of the relay takes longer.
 const STATEMENT_MAX: Duration = Duration::from_secs(10);
 
@@ -50,7 +52,12 @@ pub(crate) async fn run(core: Arc<Core>, condition: Condition, stop: Cancellatio
                 continue;
             }
         };
-        match session.publish_until(&stop, &mut blocked).await {
+        let opened = Instant::now();
+        let outcome = session.publish_until(&stop, &mut blocked).await;
+        if opened.elapsed() > HEALTHY {
+            attempt = 0;
+        }
+        match outcome {
             Ok(()) => session.close(true).await,
             Err(fault) => {
                 session.close(false).await;
