@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
+use harness::eventually;
 
-use super::Bench;
+use super::{Bench, SOON};
 use crate::tally;
 use crate::tally::facts::NOTES;
 
@@ -27,9 +28,21 @@ async fn a_drained_batch_is_one_transaction() -> Result<()> {
     drained(&bench, "many", 300).await?;
     sums.release();
     bench.until_notes(&BTreeMap::from([("many".into(), 300)])).await?;
-    let batches = "SELECT count(DISTINCT xmin::text) FROM millrace.inbox";
-    let batches = bench.count("tally", batches).await?;
-    ensure!(batches <= 3, "300 held records took {batches} transactions");
+    let transactions = "SELECT count(DISTINCT xmin::text) FROM millrace.inbox";
+    let transactions = bench.count("tally", transactions).await?;
+    eventually(SOON, "one batch for each transaction", async || {
+        let metrics = bench.metrics(&sums).await.map_err(|error| error.to_string())?;
+        let batches = metrics.lines().find_map(|line| {
+            line.strip_prefix("consumer_batch_records_count{service=\"tally\"} ")?.parse().ok()
+        });
+        if batches == Some(transactions) {
+            Ok(())
+        } else {
+            Err(format!("{batches:?} batches, {transactions} transactions"))
+        }
+    })
+    .await?;
+    ensure!(transactions < 30, "300 held records took {transactions} transactions");
     sums.stop().await?;
     bench.world.close().await
 }

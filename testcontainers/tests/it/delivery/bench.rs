@@ -120,6 +120,11 @@ impl Bench {
         self.count("tally", "SELECT COALESCE(sum(notes), 0)::bigint FROM book").await
     }
 
+    /// What a service tells of itself.
+    pub(super) async fn metrics(&self, service: &Running) -> Result<String> {
+        Ok(reqwest::get(format!("{}/metrics", service.url())).await?.text().await?)
+    }
+
     /// A number from a service's database.
     pub(super) async fn count(&self, service: &str, sql: &'static str) -> Result<i64> {
         let mut db = self.world.database(service).await?;

@@ -108,7 +108,7 @@ async fn graceful_restarts_skip_nothing_and_repeat_nothing() -> Result<()> {
     }
     let sums = bench.world.mount(tally::tally()).await?;
     bench.until_notes(&(0..6).map(|n| (format!("book-{n}"), 10)).collect()).await?;
-    let metrics = reqwest::get(format!("{}/metrics", sums.url())).await?.text().await?;
+    let metrics = bench.metrics(&sums).await?;
     let repeated = metrics.lines().any(|line| line.starts_with("inbox_duplicates_total{"));
     ensure!(!repeated, "a graceful restart had records delivered again");
     sums.stop().await?;

@@ -99,9 +99,12 @@ async fn a_fact_the_broker_refuses_blocks_its_key_and_no_other() -> Result<()> {
     write_at_once(&bench, &[&writer], 20).await?;
     until_published(&bench, 20).await?;
     gapless(&bench.records(&NOTES).await?, 20)?;
-    let metrics = reqwest::get(format!("{}/metrics", writer.url())).await?.text().await?;
-    let alarm = metrics.lines().any(|line| line.contains("blocked") && line.ends_with(" 1"));
-    ensure!(alarm, "no metric tells of the blocked key");
+    eventually(SOON, "a metric tells of the blocked key", async || {
+        let metrics = bench.metrics(&writer).await.map_err(|error| error.to_string())?;
+        let alarm = metrics.lines().any(|line| line.contains("blocked") && line.ends_with(" 1"));
+        if alarm { Ok(()) } else { Err("no such line".to_owned()) }
+    })
+    .await?;
     writer.stop().await?;
     bench.world.close().await
 }

@@ -96,7 +96,7 @@ async fn stops(bench: &Bench, bad: RawRecord, reason: &str) -> Result<()> {
     bench.until_notes(&wanted).await?;
     let place = format!("{}/{partition} stopped at offset {offset}", NOTES.name);
     says(&sums, &place, reason).await?;
-    let metrics = reqwest::get(format!("{}/metrics", sums.url())).await?.text().await?;
+    let metrics = bench.metrics(&sums).await?;
     let stopped = metrics.lines().any(|line| {
         line.contains("partition_stopped") && line.contains("\"3\"") && line.ends_with(" 1")
     });
