@@ -1,6 +1,7 @@
-//! What the embedded broker cannot show: members that are missed within seconds, and groups whose
-//! offsets are reset.
+//! What the embedded broker cannot show: members that are missed within seconds, groups whose
+//! offsets are reset, and a broker that keeps its log while it is away.
 
+mod away;
 mod crash;
 mod view;
 
