@@ -251,8 +251,13 @@ mod tests {
     #[test]
     fn a_producer_awaits_every_replica_and_places_keys_as_java_does() {
         let producer = producer(&Config::default(), "stock-1");
-        let wanted =
-            [("acks", "all"), ("enable.idempotence", "true"), ("partitioner", "murmur2_random")];
+        let wanted = [
+            ("acks", "all"),
+            ("enable.idempotence", "true"),
+            ("partitioner", "murmur2_random"),
+            ("message.timeout.ms", "0"),
+            ("enable.gapless.guarantee", "true"),
+        ];
         for (name, value) in wanted {
             assert_eq!(producer.get(name), Some(value), "{name}");
         }
