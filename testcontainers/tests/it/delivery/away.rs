@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use harness::{Ground, GroundKind, eventually, free_port};
-use millrace::{Event, Running};
+use millrace::Event;
 
-use super::{Bench, SOON};
+use super::{Bench, SOON, until_unready};
 use crate::tally;
 use crate::tally::facts::{NOTES, Noted};
 
@@ -123,13 +123,6 @@ async fn a_registry_that_is_away_while_running_condemns_no_record() -> Result<()
     sums.stop().await?;
     back.abort();
     bench.world.close().await
-}
-
-async fn until_unready(service: &Running) -> Result<()> {
-    eventually(SOON, "it says that it is not ready", async || {
-        service.health().ready().err().map(drop).ok_or_else(|| "ready".to_owned())
-    })
-    .await
 }
 
 /// Has a service ask the registry through a port of ours; gives the registry's own address.

@@ -120,6 +120,16 @@ impl Bench {
         self.count("tally", "SELECT COALESCE(sum(notes), 0)::bigint FROM book").await
     }
 
+    /// Waits until a service has marked so many facts as sent.
+    pub(super) async fn until_sent(&self, service: &str, count: i64) -> Result<()> {
+        eventually(SOON, "every fact is marked as sent", async || {
+            let sent = "SELECT count(*) FROM millrace.outbox WHERE sent_at IS NOT NULL";
+            let sent = self.count(service, sent).await.map_err(|error| error.to_string())?;
+            if sent == count { Ok(()) } else { Err(format!("{sent} of {count}")) }
+        })
+        .await
+    }
+
     /// What a service tells of itself.
     pub(super) async fn metrics(&self, service: &Running) -> Result<String> {
         Ok(reqwest::get(format!("{}/metrics", service.url())).await?.text().await?)
@@ -130,4 +140,12 @@ impl Bench {
         let mut db = self.world.database(service).await?;
         Ok(sqlx::query_scalar(sql).fetch_one(&mut db).await?)
     }
+}
+
+/// Waits until a service says that it is not ready.
+pub(super) async fn until_unready(service: &Running) -> Result<()> {
+    eventually(SOON, "it says that it is not ready", async || {
+        service.health().ready().err().map(drop).ok_or_else(|| "ready".to_owned())
+    })
+    .await
 }

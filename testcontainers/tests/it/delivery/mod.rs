@@ -11,4 +11,4 @@ mod poison;
 mod start;
 mod trace;
 
-use bench::{Bench, SOON};
+use bench::{Bench, SOON, until_unready};

@@ -21,7 +21,7 @@ async fn concurrent_writers_lose_nothing_and_keep_the_order_of_every_key() -> Re
     let bench = Bench::new().await?;
     let writer = bench.world.mount(tally::writer()).await?;
     write_at_once(&bench, &[&writer], 240).await?;
-    until_published(&bench, 240).await?;
+    bench.until_sent("writer", 240).await?;
     gapless(&bench.records(&NOTES).await?, 240)?;
     writer.stop().await?;
     bench.world.close().await
@@ -33,13 +33,13 @@ async fn two_relays_of_one_outbox_never_publish_the_same_shard() -> Result<()> {
     let first = bench.world.mount(tally::writer()).await?;
     let second = bench.world.mount(tally::writer()).await?;
     write_at_once(&bench, &[&first, &second], 120).await?;
-    until_published(&bench, 120).await?;
+    bench.until_sent("writer", 120).await?;
     let records = bench.records(&NOTES).await?;
     ensure!(records.len() == 120, "{} records for 120 facts: both published", records.len());
     gapless(&records, 120)?;
     first.stop().await?;
     write_at_once(&bench, &[&second], 60).await.context("the second takes over")?;
-    until_published(&bench, 180).await?;
+    bench.until_sent("writer", 180).await?;
     gapless(&bench.records(&NOTES).await?, 180)?;
     second.stop().await?;
     bench.world.close().await
@@ -61,7 +61,7 @@ async fn a_broker_that_is_away_delays_facts_and_loses_none() -> Result<()> {
     })
     .await?;
     ground.restart(Part::Broker).await?;
-    until_published(&bench, 60).await?;
+    bench.until_sent("writer", 60).await?;
     gapless(&bench.records(&NOTES).await?, 60)?;
     eventually(SOON, "ready again", async || {
         writer.health().ready().map_err(|reasons| format!("{reasons:?}"))
@@ -82,7 +82,7 @@ async fn a_commit_in_one_process_wakes_the_relay_of_another() -> Result<()> {
     let owner = bench.world.mount_with(tally::writer(), slow).await?;
     let other = bench.world.mount_with(tally::writer(), slow).await?;
     write_at_once(&bench, &[&other], 8).await?;
-    until_published(&bench, 8).await?;
+    bench.until_sent("writer", 8).await?;
     owner.stop().await?;
     other.stop().await?;
     bench.world.close().await
@@ -97,7 +97,7 @@ async fn a_fact_the_broker_refuses_blocks_its_key_and_no_other() -> Result<()> {
     let writer = bench.world.mount_with(tally::writer(), small).await?;
     bench.note(&writer, &"long".repeat(1000), 1).await?;
     write_at_once(&bench, &[&writer], 20).await?;
-    until_published(&bench, 20).await?;
+    bench.until_sent("writer", 20).await?;
     gapless(&bench.records(&NOTES).await?, 20)?;
     eventually(SOON, "a metric tells of the blocked key", async || {
         let metrics = bench.metrics(&writer).await.map_err(|error| error.to_string())?;
@@ -120,15 +120,6 @@ async fn write_at_once(bench: &Bench, doors: &[&Running], count: usize) -> Resul
         futures::future::try_join_all(notes).await?;
     }
     Ok(())
-}
-
-async fn until_published(bench: &Bench, count: i64) -> Result<()> {
-    eventually(SOON, "every fact is marked as sent", async || {
-        let sent = "SELECT count(*) FROM millrace.outbox WHERE sent_at IS NOT NULL";
-        let sent = bench.count("writer", sent).await.map_err(|error| error.to_string())?;
-        if sent == count { Ok(()) } else { Err(format!("{sent} of {count}")) }
-    })
-    .await
 }
 
 /// After exact repetitions are removed, the versions of each key are 1, 2, 3.. in offset order.

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use harness::{Ground, GroundKind, Part, eventually};
-use millrace::Running;
+use harness::{Ground, GroundKind, Part};
 
-use super::{Bench, SOON};
+use super::{Bench, until_unready};
 use crate::tally;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,11 +36,4 @@ async fn a_real_broker_that_is_away_at_start_and_later_loses_nothing() -> Result
     writer.stop().await?;
     ground.stop().await;
     Ok(())
-}
-
-async fn until_unready(service: &Running) -> Result<()> {
-    eventually(SOON, "it says that it is not ready", async || {
-        service.health().ready().err().map(drop).ok_or_else(|| "ready".to_owned())
-    })
-    .await
 }

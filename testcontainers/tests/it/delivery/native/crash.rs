@@ -52,7 +52,7 @@ async fn dies_and_recovers(bench: &Bench, step: &str) -> Result<()> {
     ensure!(!status.success(), "the process ended by itself");
     let mut healthy = start(bench, "tally", None).await?;
     bench.until_notes(&wanted).await?;
-    until_all_sent(bench, "tally", 24).await?;
+    bench.until_sent("tally", 24).await?;
     gapless(&bench.records(&TALLIES).await?, 24)?;
     ensure!(healthy.stop(Signal::Term, SOON).await, "SIGTERM did not end it in time");
     writer.stop().await?;
@@ -73,7 +73,7 @@ async fn a_door_that_dies_around_its_commit_keeps_its_word_to_a_client_that_asks
         let url = until_listening(&healthy).await?;
         let (first, second) = (request(&url).await?, request(&url).await?);
         ensure!(first == second && first == 202, "{step}: {first}, then {second}");
-        until_all_sent(&bench, "writer", 1).await?;
+        bench.until_sent("writer", 1).await?;
         gapless(&bench.records(&NOTES).await?, 1)?;
         healthy.stop(Signal::Term, SOON).await;
         bench.world.close().await?;
@@ -165,13 +165,4 @@ async fn request(url: &str) -> Result<u16> {
         .send()
         .await?;
     Ok(answer.status().as_u16())
-}
-
-async fn until_all_sent(bench: &Bench, service: &str, count: i64) -> Result<()> {
-    eventually(SOON, "every fact is marked as sent", async || {
-        let sent = "SELECT count(*) FROM millrace.outbox WHERE sent_at IS NOT NULL";
-        let sent = bench.count(service, sent).await.map_err(|error| error.to_string())?;
-        if sent == count { Ok(()) } else { Err(format!("{sent} of {count}")) }
-    })
-    .await
 }

@@ -6,4 +6,4 @@ mod crash;
 mod view;
 
 use super::order::gapless;
-use super::{Bench, SOON};
+use super::{Bench, SOON, until_unready};
