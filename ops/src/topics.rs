@@ -3,6 +3,7 @@
 
 use millrace::admin::{Admin, AdminError, Creation, TopicInfo, TopicSpec};
 use millrace::contract::{Cleanup, Topic};
+use millrace::control::own_topics;
 use schemas::topics;
 use serde::Serialize;
 
@@ -74,11 +75,10 @@ pub async fn create(
     prefix: &str,
     replication: u32,
 ) -> Result<Vec<(String, Creation)>, AdminError> {
-    let spec = |topic: &&Topic| {
-        let spec = TopicSpec::from(*topic).prefixed(prefix);
-        TopicSpec { replication, ..spec }
-    };
-    let specs: Vec<TopicSpec> = topics::ALL.iter().map(spec).collect();
+    let declared = topics::ALL.iter().map(|topic| TopicSpec::from(*topic));
+    let all = declared.chain(own_topics(topics::ALL));
+    let specs: Vec<TopicSpec> =
+        all.map(|spec| TopicSpec { replication, ..spec.prefixed(prefix) }).collect();
     admin.create_topics(&specs).await
 }
 
@@ -87,32 +87,58 @@ fn compare(found: &[TopicInfo], prefix: &str) -> Vec<TopicState> {
         let name = format!("{prefix}{}", topic.name);
         declared(topic, found.iter().find(|info| info.name == name), name)
     });
-    let known = |name: &str| topics::ALL.iter().any(|topic| topic.name == name);
+    let own = own_topics(topics::ALL);
+    let derived = own.iter().map(|spec| {
+        let name = format!("{prefix}{}", spec.name);
+        derived(spec, found.iter().find(|info| info.name == name), name)
+    });
+    let known = |name: &str| {
+        topics::ALL.iter().any(|topic| topic.name == name)
+            || own.iter().any(|spec| spec.name == name)
+    };
     let undeclared = found.iter().filter(|info| {
         let name = info.name.strip_prefix(prefix);
         name.is_some_and(|name| !known(name))
     });
-    let mut states: Vec<TopicState> = declared.chain(undeclared.map(undeclared_state)).collect();
+    let mut states: Vec<TopicState> =
+        declared.chain(derived).chain(undeclared.map(undeclared_state)).collect();
     states.sort_by(|a, b| a.topic.cmp(&b.topic));
     states
 }
 
 fn declared(topic: &'static Topic, found: Option<&TopicInfo>, name: String) -> TopicState {
-    let state = match found {
-        None => Comparison::Missing,
-        Some(info) if info.partitions != topic.partitions as usize => Comparison::OtherPartitions,
-        Some(info) if !info.ready => Comparison::NoLeader,
-        Some(_) => Comparison::Ok,
-    };
     TopicState {
         topic: name,
-        state,
+        state: comparison(found, topic.partitions),
         partitions: found.map(|info| info.partitions),
         declared_partitions: Some(topic.partitions),
         owner: Some(topic.owner),
         readers: topic.readers,
         key: Some(topic.key),
         cleanup: Some(cleanup(topic.cleanup)),
+    }
+}
+
+/// A topic that the platform needs beside the declared ones.
+fn derived(spec: &TopicSpec, found: Option<&TopicInfo>, name: String) -> TopicState {
+    TopicState {
+        topic: name,
+        state: comparison(found, spec.partitions),
+        partitions: found.map(|info| info.partitions),
+        declared_partitions: Some(spec.partitions),
+        owner: None,
+        readers: &[],
+        key: None,
+        cleanup: spec.config.get("cleanup.policy").cloned(),
+    }
+}
+
+fn comparison(found: Option<&TopicInfo>, partitions: u32) -> Comparison {
+    match found {
+        None => Comparison::Missing,
+        Some(info) if info.partitions != partitions as usize => Comparison::OtherPartitions,
+        Some(info) if !info.ready => Comparison::NoLeader,
+        Some(_) => Comparison::Ok,
     }
 }
 
@@ -164,6 +190,7 @@ mod tests {
         assert_eq!(state_of(&states, "x.retail.sale.events.v1"), Comparison::OtherPartitions);
         assert_eq!(state_of(&states, "x.retail.payment.events.v1"), Comparison::Missing);
         assert_eq!(state_of(&states, "x.other"), Comparison::Undeclared);
-        assert_eq!(states.len(), topics::ALL.len() + 1);
+        assert_eq!(state_of(&states, "x.retail.stock.dlq.v1"), Comparison::Missing);
+        assert_eq!(states.len(), topics::ALL.len() + own_topics(topics::ALL).len() + 1);
     }
 }

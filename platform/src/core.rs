@@ -9,6 +9,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 
+use crate::control::{Pauses, Progress, Skips};
 use crate::telemetry::{Metrics, Tracing};
 use crate::{Config, Emit, Fault, Registry, Tx, store};
 
@@ -18,6 +19,14 @@ const TX_TIME_MAX: Duration = Duration::from_secs(15);
 /// A mounted service's shared parts.
 pub(crate) struct Core {
     pub(crate) service: &'static str,
+    /// The first word of its topics.
+    pub(crate) domain: &'static str,
+    /// This instance among those of its group.
+    pub(crate) instance: String,
+    /// The contract's name of the topic of its dead letters.
+    pub(crate) dead_letters: String,
+    /// Topics it reads, by the contract's names.
+    pub(crate) reads: Vec<&'static str>,
     /// The consumer group as the broker knows it.
     pub(crate) group: String,
     pub(crate) config: Config,
@@ -32,6 +41,12 @@ pub(crate) struct Core {
     pub(crate) schema_ids: OnceLock<HashMap<&'static str, u32>>,
     /// Tells the relay that the outbox has new rows.
     pub(crate) wake: Notify,
+    /// Records an operator wants out of the way.
+    pub(crate) skips: Skips,
+    /// What operators hold.
+    pub(crate) pauses: watch::Sender<Pauses>,
+    /// How far each partition is handled.
+    pub(crate) progress: Progress,
     /// Counts the commits of this service's batches.
     pub(crate) changes: watch::Sender<u64>,
 }

@@ -96,6 +96,21 @@ impl Emit {
         self.origin = origin;
     }
 
+    /// Where the pen stands.
+    pub(crate) fn mark(&self) -> usize {
+        self.facts.len()
+    }
+
+    /// Takes back what was written after a mark.
+    pub(crate) fn rewind(&mut self, mark: usize) {
+        self.facts.truncate(mark);
+        self.undeclared = None;
+    }
+
+    pub(crate) fn undeclared(&self) -> Option<&'static str> {
+        self.undeclared
+    }
+
     pub(crate) fn finish(self) -> Result<Vec<Announced>, &'static str> {
         match self.undeclared {
             Some(name) => Err(name),

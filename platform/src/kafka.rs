@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use rdkafka::ClientConfig;
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message};
 use rdkafka::types::RDKafkaType;
 
 use crate::config::alike;
@@ -13,6 +14,9 @@ use crate::{Config, ConfigError};
 
 /// Key shards of an outbox; one relay owns a shard at a time. Fixed, because rows carry it.
 pub(crate) const SHARDS: i16 = 16;
+
+/// A record of the largest size a broker takes by default, and a note of at most 12 KiB.
+pub(crate) const LETTER_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Properties that a deployment may not set, and why: our guarantees rest on the first ones, the
 /// others have a key of their own.
@@ -122,6 +126,14 @@ pub(crate) fn client_id(config: &Config, service: &str) -> String {
     given.unwrap_or_else(|| format!("{service}-{}", std::process::id()))
 }
 
+/// The headers of a record; `None` when a name among them is not UTF-8, at which the client panics.
+pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Option<Vec<(String, Option<Vec<u8>>)>> {
+    let Some(headers) = message.headers() else { return Some(vec![]) };
+    let own = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
+    let read = std::panic::AssertUnwindSafe(|| headers.iter().map(own).collect());
+    std::panic::catch_unwind(read).ok()
+}
+
 /// The outbox shard of a key.
 pub(crate) fn shard_of(key: &str) -> i16 {
     (fnv(key) % SHARDS as u64) as i16
@@ -203,6 +215,7 @@ pub(crate) fn producer(config: &Config, client_id: &str) -> ClientConfig {
         // never give up by themselves, the relay throws the whole producer away instead.
         .set("message.timeout.ms", "0")
         .set("enable.gapless.guarantee", "true")
+        .set("message.max.bytes", LETTER_BYTES_MAX.to_string())
         .set("allow.auto.create.topics", "false");
     pass(&mut client, &config.kafka.properties, &OF_CONSUMERS);
     client

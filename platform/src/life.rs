@@ -17,7 +17,7 @@ use crate::migrate::{Unmigrated, migrate};
 use crate::outbox::{self, Horizon};
 use crate::runtime::{RunError, learn_schema_ids, missing};
 use crate::service::Service;
-use crate::{Condition, Door, Fault, Health, RegistryError, http};
+use crate::{Condition, Door, Fault, Health, RegistryError, control, http, parking};
 
 /// How often dependencies are looked at, and the pause between attempts at start.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -149,7 +149,7 @@ impl Life {
         held: watch::Receiver<bool>,
         relay_stop: &CancellationToken,
     ) {
-        if !self.service.emits.is_empty() {
+        if !self.service.emits.is_empty() || self.service.room.is_some() {
             let condition = self.health.condition("relay");
             condition.not("connecting to the broker");
             relay.spawn(outbox::run(self.core.clone(), condition, relay_stop.clone()));
@@ -165,6 +165,10 @@ impl Life {
             conditions.handling.ok();
             let (core, stop) = (self.core.clone(), self.stop.clone());
             work.spawn(consume::run(core, room.clone(), conditions, held.clone(), stop));
+            let condition = self.health.condition("drain");
+            condition.ok();
+            let (core, stop) = (self.core.clone(), self.stop.clone());
+            work.spawn(parking::run(core, room.clone(), condition, held.clone(), stop));
             if let Some(every) = self.service.sweep_every {
                 let condition = self.health.condition("sweep");
                 condition.ok();
@@ -178,6 +182,8 @@ impl Life {
                 ));
             }
         }
+        let (core, health, stop) = (self.core.clone(), self.health.clone(), self.stop.clone());
+        work.spawn(control::run(core, health, stop));
         let condition = self.health.condition("database");
         condition.ok();
         work.spawn(look(self.core.clone(), condition, self.horizon(), self.stop.clone()));
@@ -250,7 +256,7 @@ async fn sweep(
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(every) => {}
         }
-        if *held.borrow_and_update() {
+        if *held.borrow_and_update() || core.pauses.borrow().group {
             continue;
         }
         match room.sweep(&core).await {

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::control::{Pauses, Progress, Skips};
 use crate::core::Core;
 use crate::kafka::{self, Names};
 use crate::life::Life;
@@ -139,8 +140,16 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
     let group = names.group(service.domain(), service.name);
     let checked = config.check().and_then(|()| kafka::check(&config, &group));
     checked.map_err(|error| RunError::Refused(error.to_string()))?;
+    let mut reads: Vec<&'static str> =
+        service.reads().into_iter().map(|(_, topic)| topic.name).collect();
+    reads.sort_unstable();
+    reads.dedup();
     Ok(Core {
         service: service.name,
+        domain: service.domain(),
+        instance: kafka::client_id(&config, service.name),
+        dead_letters: service.dead_letters(),
+        reads,
         pool: pool(options, &config),
         registry: Registry::new(&config.registry),
         metrics: Metrics::new(service.name, &group, env!("CARGO_PKG_VERSION")),
@@ -150,6 +159,9 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         declared: service.emits.iter().map(|emits| emits.name).collect(),
         schema_ids: OnceLock::new(),
         wake: Notify::new(),
+        skips: Skips::default(),
+        pauses: watch::channel(Pauses::default()).0,
+        progress: Progress::default(),
         changes: watch::channel(0).0,
         config,
     })

@@ -12,7 +12,7 @@ use sqlx::migrate::Migrator;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::consume::reaction::{Folder, Handler, Reaction, Room};
-use crate::{Door, Emit, Fault, Poison, Tx};
+use crate::{Door, Emit, Fault, FaultPolicy, Poison, Tx, control};
 
 /// The rows a service works on, loaded and saved for a whole batch with one statement for each
 /// table, so that the facts of a batch are decided in record order over the same rows.
@@ -143,6 +143,11 @@ impl Service {
         first.and_then(|name| name.split('.').next()).unwrap_or("millrace")
     }
 
+    /// The topic of its dead letters, without the deployment's prefix.
+    pub fn dead_letters(&self) -> String {
+        control::dead_letters(self.domain(), self.name)
+    }
+
     /// Its HTTP interface as OpenAPI.
     pub fn openapi(&self) -> utoipa::openapi::OpenApi {
         crate::http::openapi(self.name, self.about, self.routes)
@@ -198,11 +203,19 @@ impl ServiceBuilder<Nothing> {
 
 impl<W: WorkingSet> ServiceBuilder<W> {
     /// Reacts to a fact by a decision.
-    pub fn on<E: Event>(mut self) -> Self
+    pub fn on<E: Event>(self) -> Self
     where
         W: Decide<E>,
     {
-        self.reactions.push(Reaction::decides::<E>());
+        self.on_with::<E>(FaultPolicy::default())
+    }
+
+    /// Reacts to a fact by a decision, with a policy of its own for records that fail.
+    pub fn on_with<E: Event>(mut self, policy: FaultPolicy) -> Self
+    where
+        W: Decide<E>,
+    {
+        self.reactions.push(Reaction::decides::<E>(policy));
         self
     }
 

@@ -7,7 +7,7 @@ use millrace_contract::{EventId, RECORD_BYTES_MAX};
 use sqlx::Row;
 use uuid::Uuid;
 
-use crate::consume::arrive::Arrived;
+use crate::consume::arrive::Incoming;
 use crate::emit::Announced;
 use crate::kafka::shard_of;
 use crate::{Fault, Tx};
@@ -18,19 +18,23 @@ pub(crate) type Versions = HashMap<(&'static str, String), u64>;
 /// Records the facts as arrived and says which of them had not arrived before. Comes first in the
 /// transaction: whoever inserts the row owns the effect. Ids are sorted, so that a zombie and its
 /// successor wait for each other instead of deadlocking.
-pub(crate) async fn inbox_insert(
+pub(crate) async fn inbox_insert<'a>(
     tx: &mut Tx,
-    batch: &[&Arrived],
+    batch: impl Iterator<Item = &'a Incoming<'a>>,
 ) -> Result<HashSet<EventId>, Fault> {
-    let mut rows: Vec<&&Arrived> = batch.iter().collect();
-    rows.sort_by_key(|arrived| arrived.id);
+    let mut rows: Vec<&Incoming<'_>> = batch.collect();
+    if rows.is_empty() {
+        return Ok(HashSet::new());
+    }
+    rows.sort_by_key(|row| row.id);
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id.uuid()).collect();
-    let topics: Vec<&str> = rows.iter().map(|row| row.position.topic).collect();
-    let partitions: Vec<i32> = rows.iter().map(|row| row.position.partition).collect();
-    let offsets: Vec<i64> = rows.iter().map(|row| row.position.offset).collect();
+    let topics: Vec<&str> = rows.iter().map(|row| row.record.position.topic).collect();
+    let partitions: Vec<i32> = rows.iter().map(|row| row.record.position.partition).collect();
+    let offsets: Vec<i64> = rows.iter().map(|row| row.record.position.offset).collect();
+    let digests: Vec<i64> = rows.iter().map(|row| row.digest).collect();
     let inserted = sqlx::query_scalar::<_, Uuid>(
-        r#"INSERT INTO millrace.inbox (event_id, topic, "partition", "offset")
-           SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[])
+        r#"INSERT INTO millrace.inbox (event_id, topic, "partition", "offset", digest)
+           SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bigint[])
            ON CONFLICT (event_id) DO NOTHING
            RETURNING event_id"#,
     )
@@ -38,16 +42,40 @@ pub(crate) async fn inbox_insert(
     .bind(topics)
     .bind(partitions)
     .bind(offsets)
+    .bind(digests)
     .fetch_all(tx.db())
     .await?;
     let ids = inserted.into_iter().filter_map(|id| EventId::new(id).ok());
     Ok(ids.collect())
 }
 
+/// What the facts of a batch looked like that had arrived before.
+pub(crate) async fn inbox_digests(
+    tx: &mut Tx,
+    batch: &[Incoming<'_>],
+    new: &HashSet<EventId>,
+) -> Result<HashMap<EventId, i64>, Fault> {
+    let known = batch.iter().map(|row| row.id).filter(|id| !new.contains(id));
+    let known: Vec<Uuid> = known.map(EventId::uuid).collect();
+    let rows = sqlx::query(
+        "SELECT event_id, digest FROM millrace.inbox
+         WHERE event_id = ANY($1) AND digest IS NOT NULL",
+    )
+    .bind(known)
+    .fetch_all(tx.db())
+    .await?;
+    let digest = |row: &sqlx::postgres::PgRow| Some((EventId::new(row.get(0)).ok()?, row.get(1)));
+    Ok(rows.iter().filter_map(digest).collect())
+}
+
 /// The last version applied for each key of the batch. Rows are locked in key order.
-pub(crate) async fn last_versions(tx: &mut Tx, batch: &[&Arrived]) -> Result<Versions, Fault> {
-    let (topics, keys): (Vec<&str>, Vec<&str>) =
-        batch.iter().map(|row| (row.position.topic, row.key.as_str())).unzip();
+pub(crate) async fn last_versions(tx: &mut Tx, batch: &[Incoming<'_>]) -> Result<Versions, Fault> {
+    let keyed =
+        batch.iter().filter_map(|row| Some((row.record.position.topic, row.key.as_deref()?)));
+    let (topics, keys): (Vec<&'static str>, Vec<&str>) = keyed.unzip();
+    if keys.is_empty() {
+        return Ok(Versions::new());
+    }
     let rows = sqlx::query(
         "SELECT topic, key, version FROM millrace.last_version
          WHERE (topic, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
@@ -57,8 +85,7 @@ pub(crate) async fn last_versions(tx: &mut Tx, batch: &[&Arrived]) -> Result<Ver
     .bind(&keys)
     .fetch_all(tx.db())
     .await?;
-    let names: HashMap<&str, &'static str> =
-        batch.iter().map(|row| (row.position.topic, row.position.topic)).collect();
+    let names: HashMap<&str, &'static str> = topics.iter().map(|topic| (*topic, *topic)).collect();
     let version = |row: &sqlx::postgres::PgRow| {
         let topic = names.get(row.get::<&str, _>(0)).copied()?;
         Some(((topic, row.get::<String, _>(1)), row.get::<i64, _>(2) as u64))
@@ -68,6 +95,9 @@ pub(crate) async fn last_versions(tx: &mut Tx, batch: &[&Arrived]) -> Result<Ver
 
 /// Remembers the versions applied by this transaction.
 pub(crate) async fn save_last_versions(tx: &mut Tx, applied: &Versions) -> Result<(), Fault> {
+    if applied.is_empty() {
+        return Ok(());
+    }
     let sorted: BTreeMap<_, _> = applied.iter().collect();
     let topics: Vec<&str> = sorted.keys().map(|(topic, _)| *topic).collect();
     let keys: Vec<&str> = sorted.keys().map(|(_, key)| key.as_str()).collect();
@@ -210,6 +240,32 @@ impl Rows {
         .await?;
         Ok(())
     }
+}
+
+/// Writes a record of the platform's own to the outbox: sent as it is, without attributes.
+pub(crate) async fn announce_raw(
+    tx: &mut Tx,
+    topic: &str,
+    name: &str,
+    key: &str,
+    payload: Vec<u8>,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
+             correlation_id, occurred_at, raw_key, raw_headers)
+         VALUES ($1, $2, $3, $4, $5, 0, $6, '', transaction_timestamp(), $7, $8)",
+    )
+    .bind(Uuid::now_v7())
+    .bind(shard_of(key))
+    .bind(topic)
+    .bind(name)
+    .bind(key)
+    .bind(payload)
+    .bind(key.as_bytes())
+    .bind(b"[]".as_slice())
+    .execute(tx.db())
+    .await?;
+    Ok(())
 }
 
 /// How far the view has folded these partitions, locked against a second folder of the same ones.

@@ -78,13 +78,14 @@ impl World {
         self.ground.admin().await
     }
 
-    /// Makes its topics.
+    /// Makes its topics, and those that the platform needs beside them.
     ///
     /// # Errors
     /// When the broker refuses.
     pub async fn create_topics(&self, topics: &[&Topic]) -> Result<()> {
-        let specs: Vec<TopicSpec> =
-            topics.iter().map(|topic| TopicSpec::from(*topic).prefixed(&self.prefix)).collect();
+        let declared = topics.iter().map(|topic| TopicSpec::from(*topic));
+        let all = declared.chain(millrace::control::own_topics(topics));
+        let specs: Vec<TopicSpec> = all.map(|spec| spec.prefixed(&self.prefix)).collect();
         self.ground.create_topics(&specs).await
     }
 

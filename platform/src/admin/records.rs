@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -122,15 +122,12 @@ fn take(message: &BorrowedMessage<'_>, ends: &mut BTreeMap<i32, i64>, records: &
 }
 
 fn record(message: &BorrowedMessage<'_>) -> Record {
-    let headers = message.headers().into_iter().flat_map(Headers::iter);
     Record {
         partition: message.partition(),
         offset: message.offset(),
         timestamp: message.timestamp().to_millis(),
         key: message.key().map(<[u8]>::to_vec),
         payload: message.payload().map(<[u8]>::to_vec),
-        headers: headers
-            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-            .collect(),
+        headers: crate::kafka::headers(message).unwrap_or_default(),
     }
 }

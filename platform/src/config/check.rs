@@ -52,6 +52,9 @@ impl Config {
             ("consume.retry_max", consume.retry_max),
             ("consume.retry_base", consume.retry_base),
         )?;
+        hold(consume.parked_keys_max > 0, "consume.parked_keys_max", "is 0; write 10000")?;
+        hold(consume.parked_records_max > 0, "consume.parked_records_max", "is 0; write 100000")?;
+        positive("consume.gap_wait", consume.gap_wait)?;
         positive("consume.heartbeat", consume.heartbeat)?;
         let wrong = format!(
             "is {}, not under half of consume.session_timeout ({}); lower it or raise the other",

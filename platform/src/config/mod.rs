@@ -113,6 +113,13 @@ pub struct Consume {
     /// Longest pause between repetitions.
     #[serde(with = "units::duration")]
     pub retry_max: Duration,
+    /// Keys that may wait at the same time; past it a partition stops.
+    pub parked_keys_max: usize,
+    /// Records that may wait at the same time; past it a partition stops.
+    pub parked_records_max: usize,
+    /// How long a key waits for a version that is missing before it is a dead letter.
+    #[serde(with = "units::duration")]
+    pub gap_wait: Duration,
     /// After this silence the broker gives the partitions to another member.
     #[serde(with = "units::duration")]
     pub session_timeout: Duration,
@@ -266,6 +273,9 @@ impl Default for Consume {
             batch_bytes_max: 256 * 1024,
             retry_base: Duration::from_millis(100),
             retry_max: Duration::from_secs(10),
+            parked_keys_max: 10_000,
+            parked_records_max: 100_000,
+            gap_wait: Duration::from_secs(30),
             session_timeout: Duration::from_secs(6),
             heartbeat: Duration::from_millis(500),
         }

@@ -20,7 +20,18 @@ struct State {
     generation: u64,
     owned: HashMap<Partition, u64>,
     stopped: HashSet<Partition>,
+    /// Topics and partitions an operator holds.
+    held: Vec<(&'static str, Option<i32>)>,
     busy: bool,
+}
+
+impl State {
+    fn rests(&self, partition: &Partition) -> bool {
+        let held = |(topic, number): &(&'static str, Option<i32>)| {
+            *topic == partition.0 && number.is_none_or(|number| number == partition.1)
+        };
+        self.stopped.contains(partition) || self.held.iter().any(held)
+    }
 }
 
 /// Held while a batch is in hand.
@@ -59,10 +70,49 @@ impl Assignment {
         self.state().stopped.insert(partition);
     }
 
+    /// Takes a stop back. What was fetched before is of an older generation from now on.
+    pub(crate) fn renew(&self, partition: Partition) {
+        let mut state = self.state();
+        state.stopped.remove(&partition);
+        state.generation += 1;
+        let generation = state.generation;
+        if let Some(owned) = state.owned.get_mut(&partition) {
+            *owned = generation;
+        }
+    }
+
+    /// Whether an operator holds a partition, or it is stopped.
+    pub(crate) fn rests(&self, partition: Partition) -> bool {
+        self.state().rests(&partition)
+    }
+
+    /// Sets which partitions an operator holds, and says which of ours begin to be held and which
+    /// are free again.
+    pub(crate) fn hold(
+        &self,
+        held: &[(&'static str, Option<i32>)],
+    ) -> (Vec<Partition>, Vec<Partition>) {
+        let mut state = self.state();
+        let rested: HashSet<Partition> =
+            state.owned.keys().filter(|partition| state.rests(partition)).copied().collect();
+        state.held = held.to_vec();
+        let (rests, flows): (Vec<Partition>, Vec<Partition>) =
+            state.owned.keys().partition(|partition| state.rests(partition));
+        let begin = rests.into_iter().filter(|partition| !rested.contains(partition)).collect();
+        let end = flows.into_iter().filter(|partition| rested.contains(partition)).collect();
+        (begin, end)
+    }
+
+    /// Partitions of ours that must not be fetched.
+    pub(crate) fn resting(&self) -> Vec<Partition> {
+        let state = self.state();
+        state.owned.keys().filter(|partition| state.rests(partition)).copied().collect()
+    }
+
     /// Partitions that are ours and not stopped.
     pub(crate) fn flowing(&self) -> Vec<Partition> {
         let state = self.state();
-        let flowing = |partition: &&Partition| !state.stopped.contains(*partition);
+        let flowing = |partition: &&Partition| !state.rests(partition);
         state.owned.keys().filter(flowing).copied().collect()
     }
 

@@ -1,27 +1,33 @@
 //! The batch loop: drain what is ready, one transaction, store the offsets.
 //!
 //! Infrastructure that is away is waited for, for as long as it takes. A record that cannot be
-//! handled stops its partition loudly and costs nothing else; it is never skipped.
+//! handled is parked with its key and costs nothing else; when no more can be parked, its partition
+//! stops loudly. Nothing is ever skipped.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Conditions;
-use super::arrive::{Arrivals, Arrived, Record};
+use super::arrive::{Arrivals, Incoming, Record};
 use super::assign::Partition;
 use super::poll::Link;
-use super::reaction::{Failure, Room};
-use super::view::Begin;
+use super::reaction::{Failure, Room, guarded};
+use super::turn::Condemned;
+use super::view::{self, Begin};
+use super::{Conditions, room, tell};
+use crate::control::{Pauses, free};
 use crate::core::Core;
-use crate::{Fault, fail};
+use crate::{Fault, Poison, fail};
 
 /// How often the loop looks at its own state when no record comes.
 const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// A partition that stopped is tried again this often: somebody may have made room.
+const STOPPED_FOR: Duration = Duration::from_secs(5);
 
 /// Handles batch after batch.
 pub(crate) struct Loop {
@@ -34,6 +40,11 @@ pub(crate) struct Loop {
     begun: HashSet<(Partition, u64)>,
     /// Partitions that stopped at a record.
     stopped: HashMap<Partition, Stopped>,
+    /// Where partitions were when an operator began to hold them: what was fetched of them by then
+    /// is put aside, and fetched again when he lets them go.
+    aside: HashMap<Partition, (u64, i64)>,
+    /// Faults found in an attempt that had to be taken back.
+    condemned: HashMap<(Partition, i64), Poison>,
 }
 
 /// Where a partition stopped, and why.
@@ -41,6 +52,7 @@ struct Stopped {
     generation: u64,
     offset: i64,
     reason: String,
+    since: Instant,
 }
 
 impl Loop {
@@ -52,8 +64,9 @@ impl Loop {
     ) -> Self {
         let ids = core.schema_ids.get().cloned().unwrap_or_default();
         let arrivals = Arrivals::new(core.registry.clone(), room.facts(), ids);
-        let (begun, stopped) = (HashSet::new(), HashMap::new());
-        Self { core, room, link, conditions, arrivals, begun, stopped }
+        let (begun, stopped, condemned) = (HashSet::new(), HashMap::new(), HashMap::new());
+        let aside = HashMap::new();
+        Self { core, room, link, conditions, arrivals, begun, stopped, aside, condemned }
     }
 
     pub(crate) async fn run(
@@ -62,13 +75,17 @@ impl Loop {
         stop: CancellationToken,
     ) -> Result<(), Fault> {
         let mut alive = true;
+        let mut pauses = self.core.pauses.subscribe();
         while alive && !stop.is_cancelled() {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                _ = held.wait_for(|held| !held) => {}
+                () = free(&mut held, &mut pauses) => {}
             }
-            match self.next(&stop, &mut held).await {
+            let parts = pauses.borrow_and_update().parts.clone();
+            self.hold(&parts).await;
+            self.restart_stopped().await;
+            match self.next(&stop, &mut held, &mut pauses).await {
                 Some(batch) => self.settle(batch, &stop).await,
                 None => alive = false,
             }
@@ -81,18 +98,59 @@ impl Loop {
         }
     }
 
+    /// Holds what operators hold, and lets go on what they hold no more.
+    async fn hold(&mut self, held: &[(&'static str, Option<i32>)]) {
+        self.link.hold(held, |partition| self.aside.contains_key(&partition));
+        let assignment = self.link.assignment.clone();
+        self.core.progress.keep(|partition| assignment.generation(partition).is_some());
+        let aside = |partition: &Partition, (generation, _): &mut (u64, i64)| {
+            assignment.generation(*partition) == Some(*generation)
+        };
+        self.aside.retain(aside);
+        let free: Vec<(Partition, i64)> = self
+            .aside
+            .iter()
+            .filter(|(partition, _)| !assignment.rests(**partition))
+            .map(|(partition, (_, offset))| (*partition, *offset))
+            .collect();
+        for (partition, offset) in free {
+            match self.link.restart(partition, offset).await {
+                Ok(()) => drop(self.aside.remove(&partition)),
+                Err(fault) => {
+                    tracing::warn!(service = self.core.service, error = %fault, "still held");
+                }
+            }
+        }
+    }
+
+    /// Whether a record is put aside, because an operator holds its partition.
+    fn put_aside(&mut self, record: &Record) -> bool {
+        let partition = partition(record);
+        if self.stopped.contains_key(&partition) {
+            return false;
+        }
+        let held = self.aside.contains_key(&partition) || self.link.assignment.rests(partition);
+        if held && self.link.assignment.generation(partition) == Some(record.generation) {
+            let place = (record.generation, record.position.offset);
+            self.aside.entry(partition).or_insert(place);
+        }
+        held
+    }
+
     /// One record, and what else is ready; never waits to fill a batch. Empty when it was only
     /// time to look; `None` when the polling thread is gone.
     async fn next(
         &mut self,
         stop: &CancellationToken,
         held: &mut watch::Receiver<bool>,
+        pauses: &mut watch::Receiver<Pauses>,
     ) -> Option<Vec<Record>> {
         let limits = &self.core.config.consume;
         let first = tokio::select! {
             biased;
             () = stop.cancelled() => return Some(vec![]),
             _ = held.changed() => return Some(vec![]),
+            _ = pauses.changed() => return Some(vec![]),
             () = tokio::time::sleep(IDLE_TICK) => None,
             record = self.link.records.recv() => Some(record?),
         };
@@ -110,6 +168,8 @@ impl Loop {
     /// Handles every record of a batch, as one transaction when all goes well.
     async fn settle(&mut self, batch: Vec<Record>, stop: &CancellationToken) {
         self.forget_revoked();
+        let mut batch = batch;
+        batch.retain(|record| !self.put_aside(record));
         let mut parts = VecDeque::from([batch]);
         let mut attempt = 0;
         while let Some(mut part) = parts.pop_front() {
@@ -124,8 +184,8 @@ impl Loop {
                     self.wait(&fault, attempt, stop).await;
                     attempt += 1;
                 }
-                Err(Failure::Record(index, fault)) => {
-                    self.stop_at(&part[index], &fault);
+                Err(Failure::Record(index, poison)) => {
+                    self.condemned.insert(place(&part[index]), poison);
                     parts.push_front(part);
                 }
                 // Alone it is tried once more: two transactions may have run into each other.
@@ -133,8 +193,9 @@ impl Loop {
                     parts.push_front(part);
                     attempt = 1;
                 }
-                Err(Failure::Batch(fault)) if part.len() == 1 => {
-                    self.stop_at(&part[0], &fault);
+                Err(Failure::Batch(poison)) if part.len() == 1 => {
+                    self.condemned.insert(place(&part[0]), poison);
+                    parts.push_front(part);
                     attempt = 0;
                 }
                 Err(Failure::Batch(_)) => {
@@ -142,43 +203,46 @@ impl Loop {
                     parts.push_front(second);
                     parts.push_front(part);
                 }
+                Err(Failure::Full(index, reason)) => {
+                    self.stop_at(&part[index], &reason);
+                    parts.push_front(part);
+                }
             }
         }
+        self.condemned.clear();
     }
 
-    /// One transaction. What a partition has after the first record that cannot be handled is not
-    /// touched: the caller stops the partition there and tries the others again.
+    /// One transaction. What fails in it is parked in it.
     async fn attempt(&mut self, part: &[Record]) -> Result<(), Failure> {
         let assignment = self.link.assignment.clone();
         let _busy = assignment.busy();
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         self.begin_partitions(part).await?;
-        let mut arrived: Vec<Arrived> = Vec::with_capacity(part.len());
-        let mut places = Vec::with_capacity(part.len());
+        let mut batch: Vec<Incoming<'_>> = Vec::with_capacity(part.len());
+        let mut condemned = Condemned::new();
         for (index, record) in part.iter().enumerate() {
-            match self.arrivals.arrive(record).await {
-                Ok(Some(fact)) => {
-                    arrived.push(fact);
-                    places.push(index);
-                }
-                Ok(None) => self.core.metrics.skipped_unknown(record.position.topic, 1),
-                Err(fault @ Fault::Transient(_)) => return Err(Failure::Transient(fault)),
-                Err(fault) => return Err(Failure::Record(index, fault)),
+            let (incoming, fault) = self.arrivals.arrive(record, record.payload.as_deref()).await?;
+            let known = self.condemned.get(&place(record)).cloned();
+            let skipped = self.core.skips.fault(place(record));
+            condemned.extend(skipped.or(known).or(fault).map(|poison| (index, poison)));
+            batch.push(incoming);
+        }
+        let counted = tell::counted(&batch);
+        match self.room.is_view() {
+            true => {
+                guarded(Box::pin(view::handle(&self.core, &*self.room, &batch, condemned))).await?
+            }
+            false => {
+                guarded(Box::pin(room::handle(&self.core, &*self.room, &mut batch, condemned)))
+                    .await?
             }
         }
-        if !arrived.is_empty() {
-            let handled = self.room.handle(&self.core, &arrived).await;
-            handled.map_err(|failure| match failure {
-                Failure::Record(index, fault) => Failure::Record(places[index], fault),
-                other => other,
-            })?;
-            self.count(&arrived, began.elapsed());
-        }
+        tell::count(&self.core.metrics, &counted, began.elapsed());
         self.link.store_offsets(next_offsets(part));
         fail::point("consume.after_store");
         self.conditions.handling.ok();
         self.core.metrics.paused(false);
-        self.note_lag(part);
+        tell::note_positions(&self.core, part);
         Ok(())
     }
 
@@ -194,7 +258,7 @@ impl Loop {
         if first.is_empty() {
             return Ok(());
         }
-        let stored = self.room.stored(&self.core, first.keys().copied().collect()).await?;
+        let stored = view::stored(&self.core, first.keys().copied().collect()).await?;
         let behind = |(partition, record): &(&Partition, &&Record)| {
             stored.get(*partition).is_some_and(|stored| *stored > record.position.offset)
         };
@@ -207,7 +271,7 @@ impl Loop {
         for ((topic, partition), bounds) in behind.into_iter().zip(bounds) {
             let first = first[&(topic, partition)].position.offset;
             let begin = Begin { topic, partition, first, bounds };
-            self.room.begin_partition(&self.core, &begin).await?;
+            view::begin(&self.core, &*self.room, &begin).await?;
         }
         self.begun.extend(first.iter().map(|(partition, record)| (*partition, record.generation)));
         Ok(())
@@ -228,18 +292,23 @@ impl Loop {
         }
     }
 
-    fn stop_at(&mut self, record: &Record, fault: &Fault) {
+    fn stop_at(&mut self, record: &Record, why: &str) {
         let at = &record.position;
         let (topic, partition, offset) = (at.topic, at.partition, at.offset);
         let service = self.core.service;
         tracing::error!(
-            service, topic, partition, offset, reason = %fault,
-            "partition stopped: this record cannot be handled and is not skipped"
+            service,
+            topic,
+            partition,
+            offset,
+            reason = why,
+            "partition stopped: this record can be neither handled nor parked"
         );
         self.link.stop((topic, partition));
         self.core.metrics.partition_stopped(topic, partition, true);
-        let reason = format!("{topic}/{partition} stopped at offset {offset}: {fault}");
-        let stopped = Stopped { generation: record.generation, offset, reason };
+        let reason = format!("{topic}/{partition} stopped at offset {offset}: {why}");
+        let (generation, since) = (record.generation, Instant::now());
+        let stopped = Stopped { generation, offset, reason, since };
         self.stopped.insert((topic, partition), stopped);
         self.tell_stopped();
     }
@@ -282,29 +351,29 @@ impl Loop {
             && self.link.assignment.generation(partition) == Some(record.generation)
     }
 
-    fn count(&self, arrived: &[Arrived], took: Duration) {
-        let mut counts: BTreeMap<(&'static str, &'static str), u64> = BTreeMap::new();
-        for fact in arrived {
-            *counts.entry((fact.position.topic, fact.name)).or_default() += 1;
-        }
-        let metrics = &self.core.metrics;
-        metrics.batch(arrived.len(), took);
-        for ((topic, name), count) in counts {
-            metrics.consumed(topic, name, count);
-            metrics.processed(topic, name, took, None);
-        }
-    }
-
-    fn note_lag(&self, part: &[Record]) {
-        let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
-        for record in part {
-            if let Some(written) = record.timestamp_ms {
-                let seconds = (now - i128::from(written)).max(0) as f64 / 1000.0;
-                let at = &record.position;
-                self.core.metrics.time_lag(at.topic, at.partition, seconds);
+    /// Partitions that stopped begin again where they stopped; while there is still no room they
+    /// stop again.
+    async fn restart_stopped(&mut self) {
+        let due: Vec<(Partition, i64)> = self
+            .stopped
+            .iter()
+            .filter(|(_, stopped)| stopped.since.elapsed() >= STOPPED_FOR)
+            .map(|(partition, stopped)| (*partition, stopped.offset))
+            .collect();
+        for (partition, offset) in due {
+            if let Err(fault) = self.link.restart(partition, offset).await {
+                tracing::warn!(service = self.core.service, error = %fault, "partition not restarted");
+                continue;
             }
+            self.stopped.remove(&partition);
+            self.core.metrics.partition_stopped(partition.0, partition.1, false);
+            self.tell_stopped();
         }
     }
+}
+
+fn place(record: &Record) -> (Partition, i64) {
+    (partition(record), record.position.offset)
 }
 
 fn partition(record: &Record) -> Partition {

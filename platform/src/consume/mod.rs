@@ -10,6 +10,8 @@ mod batch;
 mod poll;
 pub(crate) mod reaction;
 mod room;
+mod tell;
+pub(crate) mod turn;
 mod view;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
 use crate::{Condition, Fault};
+pub(crate) use assign::Partition;
 use reaction::Room;
 
 /// What the consumer tells the outside about its state.

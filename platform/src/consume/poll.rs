@@ -3,8 +3,8 @@
 //! so that the member is never thrown out of its group.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use millrace_contract::{Position, Topic};
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
@@ -39,6 +39,7 @@ pub(crate) struct Link {
     pub(crate) assignment: Arc<Assignment>,
     consumer: Arc<BaseConsumer<Listener>>,
     names: Names,
+    turnstile: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -95,12 +96,18 @@ pub(crate) fn start(
     consumer.subscribe(&subscribed).map_err(Fault::transient)?;
     let consumer = Arc::new(consumer);
     let (sender, records) = channel(HANDED_OVER_MAX);
-    let poller = Poller { consumer: consumer.clone(), sender, overflow: VecDeque::new() };
+    let turnstile = Arc::new(Mutex::new(()));
+    let poller = Poller {
+        consumer: consumer.clone(),
+        sender,
+        overflow: VecDeque::new(),
+        turnstile: turnstile.clone(),
+    };
     let thread = std::thread::Builder::new()
         .name(format!("poll-{}", core.service))
         .spawn(move || poller.run())
         .map_err(Fault::transient)?;
-    Ok(Link { records, assignment, consumer, names, thread: Some(thread) })
+    Ok(Link { records, assignment, consumer, names, turnstile, thread: Some(thread) })
 }
 
 impl Link {
@@ -124,6 +131,43 @@ impl Link {
     pub(crate) fn stop(&self, partition: Partition) {
         self.assignment.stop(partition);
         pause(&self.consumer, &self.names, &[partition]);
+    }
+
+    /// Fetches a partition that rested again, from this offset.
+    pub(crate) async fn restart(&self, partition: Partition, offset: i64) -> Result<(), Fault> {
+        let (consumer, topic) = (self.consumer.clone(), self.names.topic(partition.0));
+        let (turnstile, assignment) = (self.turnstile.clone(), self.assignment.clone());
+        // No record is on its way from the client to us meanwhile: what was fetched before is told
+        // apart from what comes now.
+        let seek = move || {
+            let _alone = turnstile.lock().unwrap_or_else(PoisonError::into_inner);
+            consumer.seek(&topic, partition.1, Offset::Offset(offset), LOOKUP_MAX)?;
+            assignment.renew(partition);
+            Ok::<_, KafkaError>(())
+        };
+        let sought = tokio::task::spawn_blocking(seek).await.map_err(Fault::transient)?;
+        sought.map_err(Fault::transient)?;
+        let resumed = self.consumer.resume(&self.names.list(&[partition]));
+        resumed.map_err(Fault::transient)
+    }
+
+    /// Fetches nothing of what an operator holds, and again what he holds no more, but for what has
+    /// to be restarted.
+    pub(crate) fn hold(
+        &self,
+        held: &[(&'static str, Option<i32>)],
+        aside: impl Fn(Partition) -> bool,
+    ) {
+        let (begin, end) = self.assignment.hold(held);
+        if !begin.is_empty() {
+            pause(&self.consumer, &self.names, &begin);
+        }
+        let end: Vec<Partition> = end.into_iter().filter(|partition| !aside(*partition)).collect();
+        if !end.is_empty()
+            && let Err(error) = self.consumer.resume(&self.names.list(&end))
+        {
+            tracing::debug!(%error, "resume");
+        }
     }
 
     /// What the broker knows of each partition.
@@ -183,6 +227,8 @@ struct Poller {
     sender: Sender<Record>,
     /// Records that found the hand-over full; fetching is paused while there are any.
     overflow: VecDeque<Record>,
+    /// Held from a poll until its record is ours, and while a partition is put elsewhere.
+    turnstile: Arc<Mutex<()>>,
 }
 
 impl Poller {
@@ -190,17 +236,14 @@ impl Poller {
         while !self.sender.is_closed() {
             let waiting = !self.overflow.is_empty();
             let patience = Duration::from_millis(if waiting { 10 } else { 100 });
-            match self.consumer.poll(patience) {
-                Some(Ok(message)) => match self.own(&message) {
-                    Some(record) => self.hand_over(record),
-                    None => continue,
-                },
-                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+            match self.poll(patience) {
+                Ok(Some(record)) => self.hand_over(record),
+                Ok(None) => {}
+                Err(error @ KafkaError::MessageConsumptionFatal(_)) => {
                     tracing::error!(%error, "the consumer cannot go on");
                     return;
                 }
-                Some(Err(error)) => tracing::warn!(%error, "poll"),
-                None => {}
+                Err(error) => tracing::warn!(%error, "poll"),
             }
             if waiting {
                 self.drain();
@@ -211,22 +254,22 @@ impl Poller {
         }
     }
 
+    fn poll(&self, patience: Duration) -> Result<Option<Record>, KafkaError> {
+        let _alone = self.turnstile.lock().unwrap_or_else(PoisonError::into_inner);
+        let message = self.consumer.poll(patience).transpose()?;
+        Ok(message.and_then(|message| self.own(&message)))
+    }
+
     fn own(&self, message: &BorrowedMessage<'_>) -> Option<Record> {
         let listener = self.consumer.context();
         let topic = listener.topic(message.topic())?.name;
         let generation = listener.assignment.generation((topic, message.partition()))?;
-        let headers = message.headers().map(|headers| {
-            let own = |header: rdkafka::message::Header<'_, &[u8]>| {
-                (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
-            };
-            headers.iter().map(own).collect()
-        });
         Some(Record {
             position: Position { topic, partition: message.partition(), offset: message.offset() },
             timestamp_ms: message.timestamp().to_millis(),
             key: message.key().map(<[u8]>::to_vec),
             payload: message.payload().map(<[u8]>::to_vec),
-            headers: headers.unwrap_or_default(),
+            headers: kafka::headers(message),
             generation,
         })
     }
@@ -343,6 +386,7 @@ impl ConsumerContext for Listener {
             if let Err(error) = consumer.resume(list) {
                 tracing::warn!(%error, "resume");
             }
+            pause(consumer, &self.names, &self.assignment.resting());
         }
     }
 }

@@ -1,16 +1,20 @@
 //! Reactions with their types erased: a room of one working set and the facts it handles.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use millrace_contract::{DecodeError, Envelope, Event, Topic};
 
-use super::arrive::Arrived;
+use super::arrive::{Arrived, Content};
 use super::assign::Partition;
+use super::turn::{Condemned, Turn};
 use crate::core::{Core, in_time};
+use crate::emit::Origin;
 use crate::service::{Decide, Fold, Sweep, WorkingSet};
-use crate::{Emit, Fault, Poison};
+use crate::store::Versions;
+use crate::telemetry::ProcessSpan;
+use crate::{Emit, Fault, FaultPolicy, Poison, Tx};
 
 pub(crate) use super::room::Handler;
 pub(crate) use super::view::Folder;
@@ -21,6 +25,7 @@ pub(crate) struct Read {
     pub(crate) name: &'static str,
     pub(crate) topic: &'static Topic,
     pub(crate) schema: &'static str,
+    pub(crate) policy: FaultPolicy,
 }
 
 /// Why a batch was rolled back.
@@ -28,17 +33,19 @@ pub(crate) struct Read {
 pub(crate) enum Failure {
     /// Infrastructure: the same batch again, later.
     Transient(Fault),
-    /// The record at this index cannot be handled.
-    Record(usize, Fault),
+    /// The record at this index cannot be handled, and left the rows in disorder.
+    Record(usize, Poison),
     /// Some record of the batch cannot be handled, and which one is not known.
-    Batch(Fault),
+    Batch(Poison),
+    /// No more can be parked: the partition of the record at this index stops.
+    Full(usize, String),
 }
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Transient(_) => Self::Transient(fault),
-            Fault::Poison(_) => Self::Batch(fault),
+            Fault::Poison(poison) => Self::Batch(poison),
         }
     }
 }
@@ -53,32 +60,26 @@ pub(crate) trait Room: Send + Sync {
     /// The facts it handles.
     fn facts(&self) -> Vec<Read>;
 
-    /// One transaction for the batch.
-    fn handle<'a>(
+    /// Lets the open records of a turn act over the rows, in their order, and says whether
+    /// anything was announced. Neither inbox nor positions are its affair.
+    fn apply<'a>(
         &'a self,
         core: &'a Core,
-        batch: &'a [Arrived],
-    ) -> BoxFuture<'a, Result<(), Failure>>;
+        tx: &'a mut Tx,
+        turn: &'a mut Turn<'_>,
+        last: &'a Versions,
+        condemned: &'a Condemned,
+    ) -> BoxFuture<'a, Result<bool, Failure>>;
+
+    /// Forgets what a partition has contributed to a view.
+    fn wipe<'a>(&'a self, tx: &'a mut Tx, partition: Partition)
+    -> BoxFuture<'a, Result<(), Fault>>;
 
     /// One transaction for what is due; says how many rows there were.
     fn sweep<'a>(&'a self, core: &'a Core) -> BoxFuture<'a, Result<usize, Fault>>;
 
     /// Whether the rows are a view whose positions lie beside them.
     fn is_view(&self) -> bool;
-
-    /// How far a view has folded these partitions.
-    fn stored<'a>(
-        &'a self,
-        core: &'a Core,
-        partitions: BTreeSet<Partition>,
-    ) -> BoxFuture<'a, Result<HashMap<Partition, i64>, Fault>>;
-
-    /// Called for a view when a newly assigned partition begins before what is stored of it.
-    fn begin_partition<'a>(
-        &'a self,
-        core: &'a Core,
-        start: &'a super::view::Begin,
-    ) -> BoxFuture<'a, Result<(), Fault>>;
 }
 
 /// A fact with its type erased, ready to be applied to the rows of `W`.
@@ -100,18 +101,20 @@ pub(crate) enum Reaction<W> {
 }
 
 impl<W: WorkingSet> Reaction<W> {
-    pub(crate) fn decides<E: Event>() -> Self
+    pub(crate) fn decides<E: Event>(policy: FaultPolicy) -> Self
     where
         W: Decide<E>,
     {
-        Self::Fact(read::<E>(), |arrived| Ok(Box::new(Decided(envelope::<E>(arrived)?))))
+        Self::Fact(read::<E>(policy), |arrived| Ok(Box::new(Decided(envelope::<E>(arrived)?))))
     }
 
     pub(crate) fn folds<E: Event>() -> Self
     where
         W: Fold<E>,
     {
-        Self::Fact(read::<E>(), |arrived| Ok(Box::new(Folded(envelope::<E>(arrived)?))))
+        Self::Fact(read::<E>(FaultPolicy::default()), |arrived| {
+            Ok(Box::new(Folded(envelope::<E>(arrived)?)))
+        })
     }
 
     pub(crate) fn sweeps() -> Self
@@ -122,15 +125,17 @@ impl<W: WorkingSet> Reaction<W> {
     }
 }
 
-fn read<E: Event>() -> Read {
-    Read { name: E::NAME, topic: E::TOPIC, schema: E::SCHEMA }
+fn read<E: Event>(policy: FaultPolicy) -> Read {
+    Read { name: E::NAME, topic: E::TOPIC, schema: E::SCHEMA, policy }
 }
 
 fn envelope<E: Event>(arrived: &Arrived) -> Result<Envelope<E>, Poison> {
-    let event = E::from_datum(&arrived.datum).map_err(|error: DecodeError| Poison::new(error))?;
-    let key = arrived.key.parse().map_err(Poison::new)?;
+    let datum = |error: DecodeError| Poison::coded("datum", error);
+    let event = E::from_datum(&arrived.datum).map_err(datum)?;
+    let key = arrived.key.parse().map_err(|error| Poison::coded("wrong_key", error))?;
     if event.key() != &key {
-        return Err(Poison::new(format!("the record key is not the key of its {}", E::NAME)));
+        let text = format!("the record key is not the key of its {}", E::NAME);
+        return Err(Poison::coded("wrong_key", text));
     }
     Ok(Envelope {
         id: arrived.id,
@@ -194,41 +199,135 @@ impl<W: WorkingSet> Table<W> {
         self.sweep
     }
 
-    /// Typed facts of a batch; the index of the first that cannot be decoded.
-    pub(crate) fn prepare(&self, batch: &[Arrived]) -> Result<Vec<Box<dyn Fact<W>>>, Failure> {
-        let prepare = |(index, arrived): (usize, &Arrived)| {
-            let found = self.facts.iter().find(|(read, _)| read.name == arrived.name);
-            let fact = match found {
-                Some((_, prepare)) => prepare(arrived),
-                None => Err(Poison::new(format!("{} is not handled here", arrived.name))),
+    fn prepare(&self, arrived: &Arrived) -> Result<Box<dyn Fact<W>>, Poison> {
+        let found = self.facts.iter().find(|(read, _)| read.name == arrived.name);
+        match found {
+            Some((_, prepare)) => prepare(arrived),
+            None => Err(Poison::new(format!("{} is not handled here", arrived.name))),
+        }
+    }
+
+    /// Load, decide one after the other, save, announce.
+    pub(crate) async fn apply(
+        &self,
+        core: &Core,
+        tx: &mut Tx,
+        turn: &mut Turn<'_>,
+        last: &Versions,
+        condemned: &Condemned,
+    ) -> Result<bool, Failure> {
+        let mut facts: HashMap<usize, Result<Box<dyn Fact<W>>, Poison>> = HashMap::new();
+        let mut keys = W::Keys::default();
+        for index in turn.open() {
+            if let Content::Fact(arrived) = &turn.batch[index].content {
+                let fact = self.prepare(arrived);
+                fact.iter().for_each(|fact| fact.keys(&mut keys));
+                facts.insert(index, fact);
+            }
+        }
+        if facts.is_empty() {
+            for index in turn.open() {
+                turn.admits(index, last, condemned);
+            }
+            return Ok(false);
+        }
+        let mut rows = W::load(tx, &keys).await?;
+        let mut emit = core.pen(tx);
+        let mut spans = Vec::with_capacity(facts.len());
+        for index in turn.open() {
+            if !turn.admits(index, last, condemned) {
+                continue;
+            }
+            let (Some(fact), Content::Fact(arrived)) =
+                (facts.remove(&index), &turn.batch[index].content)
+            else {
+                continue;
             };
-            fact.map_err(|poison| Failure::Record(index, poison.into()))
-        };
-        batch.iter().enumerate().map(prepare).collect()
+            let mut span = span(core, arrived);
+            emit.caused_by(origin(arrived, &span));
+            match fact
+                .map_err(Stumble::Refused)
+                .and_then(|fact| apply(&*fact, &mut rows, &mut emit))
+            {
+                Ok(()) => turn.done(index),
+                Err(Stumble::Refused(poison)) => {
+                    span.fail(poison.code());
+                    turn.fail(index, poison);
+                }
+                Err(Stumble::Disordered(poison)) => return Err(Failure::Record(index, poison)),
+            }
+            spans.push(span);
+        }
+        rows.save(tx).await?;
+        Ok(core.announce(tx, emit).await?)
     }
 }
 
-/// Applies a fact to the rows; a panic of the decision is a fault of the record.
-pub(crate) fn apply<W: WorkingSet>(
-    fact: &dyn Fact<W>,
-    rows: &mut W,
-    emit: &mut Emit,
-) -> Result<(), Poison> {
+/// Why a decision did not come about.
+enum Stumble {
+    /// The rows are as they were.
+    Refused(Poison),
+    /// Rows and pen may be half changed.
+    Disordered(Poison),
+}
+
+/// Applies a fact to the rows; what a refused decision announced is taken back.
+fn apply<W: WorkingSet>(fact: &dyn Fact<W>, rows: &mut W, emit: &mut Emit) -> Result<(), Stumble> {
+    let mark = emit.mark();
     let applied = std::panic::AssertUnwindSafe(|| fact.apply(rows, emit));
-    std::panic::catch_unwind(applied).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(Poison::new(format!("the decision panicked: {}", text.unwrap_or_default())))
-    })
+    match std::panic::catch_unwind(applied) {
+        Ok(Ok(())) => match emit.undeclared() {
+            None => Ok(()),
+            Some(name) => {
+                let text = format!("the decision emits {name} without declaring it");
+                Err(Stumble::Disordered(Poison::coded("undeclared", text)))
+            }
+        },
+        Ok(Err(poison)) => {
+            emit.rewind(mark);
+            Err(Stumble::Refused(poison))
+        }
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            let text = format!("the decision panicked: {}", text.unwrap_or_default());
+            Err(Stumble::Disordered(Poison::coded("panic", text).again()))
+        }
+    }
+}
+
+/// The span of one record, a child of the span that created the fact.
+fn span(core: &Core, arrived: &Arrived) -> ProcessSpan {
+    core.tracing.process(
+        arrived.position.topic,
+        arrived.position.partition,
+        arrived.position.offset,
+        &core.group,
+        arrived.name,
+        arrived.id,
+        &arrived.key,
+        &arrived.cause.correlation,
+        arrived.cause.trace.as_ref(),
+    )
+}
+
+fn origin(arrived: &Arrived, span: &ProcessSpan) -> Origin {
+    Origin {
+        correlation: Some(arrived.cause.correlation.clone()),
+        causation: Some(arrived.id),
+        span: Some(span.context()),
+    }
 }
 
 /// A batch's work under the deadline of a transaction; a panic in it is a fault of the data.
-pub(crate) async fn guarded(
-    work: impl Future<Output = Result<(), Failure>>,
-) -> Result<(), Failure> {
+pub(crate) async fn guarded<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let work = std::panic::AssertUnwindSafe(work).catch_unwind();
     match in_time(async { Ok(work.await) }).await? {
         Ok(outcome) => outcome,
-        Err(_) => Err(Failure::Batch(Fault::poison("the work on a batch panicked"))),
+        Err(_) => {
+            Err(Failure::Batch(Poison::coded("panic", "the work on a batch panicked").again()))
+        }
     }
 }

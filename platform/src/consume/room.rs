@@ -1,19 +1,19 @@
 //! The room of decisions: one transaction for a batch, the inbox first.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use futures::future::BoxFuture;
+use millrace_contract::EventId;
 
-use super::arrive::Arrived;
+use super::arrive::{Content, Incoming};
 use super::assign::Partition;
-use super::reaction::{Fact, Failure, Reaction, Read, Room, Table, apply, guarded};
-use super::view::Begin;
+use super::reaction::{Failure, Reaction, Read, Room, Table};
+use super::turn::{Condemned, Fate, Turn};
 use crate::core::{Core, in_time};
-use crate::emit::Origin;
+use crate::parking;
 use crate::service::{Sweep, WorkingSet};
 use crate::store::{self, Versions};
-use crate::telemetry::ProcessSpan;
-use crate::{Fault, Tx, fail};
+use crate::{Fault, Poison, Tx, fail};
 
 /// At most this many due rows are decided in one transaction.
 const SWEEP_ROWS_MAX: i64 = 500;
@@ -27,119 +27,102 @@ impl<W: WorkingSet> Handler<W> {
     pub(crate) fn new(reactions: Vec<Reaction<W>>) -> Self {
         Self { table: Table::new(reactions) }
     }
+}
 
-    async fn transact(&self, core: &Core, batch: &[Arrived]) -> Result<(), Failure> {
-        let facts = self.table.prepare(batch)?;
-        let mut tx = core.begin().await?;
-        let new = self.admit(core, &mut tx, batch).await?;
-        fail::point("consume.after_inbox");
-        if new.indices.is_empty() {
-            tx.commit().await?;
-            return Ok(());
-        }
-        let decided = self.decide(core, &mut tx, batch, &facts, &new.indices).await;
-        let announced = match decided {
-            Ok(announced) => announced,
-            Err(failure) => {
-                tx.rollback().await?;
-                return Err(failure);
-            }
-        };
-        store::save_last_versions(&mut tx, &new.applied).await?;
-        fail::point("consume.before_commit");
+/// Live records of one batch: the inbox says which are new, what failed is parked, the rest acts.
+pub(super) async fn handle(
+    core: &Core,
+    room: &dyn Room,
+    batch: &mut [Incoming<'_>],
+    mut condemned: Condemned,
+) -> Result<(), Failure> {
+    let mut tx = core.begin().await?;
+    let repeated = admit(core, &mut tx, batch, &mut condemned).await?;
+    fail::point("consume.after_inbox");
+    let fresh = || batch.iter().enumerate().filter(|(index, _)| !repeated.contains(index));
+    if fresh().next().is_none() {
         tx.commit().await?;
-        fail::point("consume.after_commit");
-        core.committed(announced);
-        Ok(())
+        return Ok(());
     }
+    let waiting = parking::waiting(&mut tx, batch).await?;
+    let last = store::last_versions(&mut tx, batch).await?;
+    let mut turn = Turn::new(batch, waiting);
+    repeated.iter().for_each(|index| turn.fates[*index] = Some(Fate::Repeat));
+    let announced = room.apply(core, &mut tx, &mut turn, &last, &condemned).await?;
+    count_repeats(core, &turn);
+    store::save_last_versions(&mut tx, &turn.applied).await?;
+    let told = parking::park(core, &mut tx, &room.facts(), &turn).await?;
+    fail::point("consume.before_commit");
+    tx.commit().await?;
+    fail::point("consume.after_commit");
+    core.committed(announced || told);
+    Ok(())
+}
 
-    /// Which records act: those the inbox has not seen and whose version is above the last one
-    /// applied for their key.
-    async fn admit(&self, core: &Core, tx: &mut Tx, batch: &[Arrived]) -> Result<Admitted, Fault> {
-        let all: Vec<&Arrived> = batch.iter().collect();
-        let mut fresh: HashSet<_> = store::inbox_insert(tx, &all).await?;
-        let candidates: Vec<&Arrived> =
-            batch.iter().filter(|arrived| fresh.contains(&arrived.id)).collect();
-        let mut admitted = Admitted::default();
-        let last = match candidates.is_empty() {
-            true => Versions::new(),
-            false => store::last_versions(tx, &candidates).await?,
+/// Which records have arrived before. Another body under a known id is no repetition: it is given
+/// an identity of its own and has its fault.
+async fn admit(
+    core: &Core,
+    tx: &mut Tx,
+    batch: &mut [Incoming<'_>],
+    condemned: &mut Condemned,
+) -> Result<HashSet<usize>, Fault> {
+    let mut repeated = HashSet::new();
+    let mut seen: HashMap<EventId, i64> = HashMap::new();
+    let mut collided = vec![];
+    let counts = |incoming: &Incoming<'_>| !matches!(incoming.content, Content::Passed(_));
+    let new = store::inbox_insert(tx, batch.iter().filter(|incoming| counts(incoming))).await?;
+    let known = match new.len() == batch.iter().filter(|incoming| counts(incoming)).count() {
+        true => HashMap::new(),
+        false => store::inbox_digests(tx, batch, &new).await?,
+    };
+    for (index, incoming) in batch.iter_mut().enumerate() {
+        if !counts(incoming) {
+            continue;
+        }
+        // Rows of before digests were kept say nothing of their bodies.
+        let stored = || known.get(&incoming.id).copied().or(Some(incoming.digest));
+        let first = new.contains(&incoming.id) && !seen.contains_key(&incoming.id);
+        let before = match first {
+            true => None,
+            false => seen.get(&incoming.id).copied().or_else(stored),
         };
-        for (index, arrived) in batch.iter().enumerate() {
-            if !fresh.remove(&arrived.id) {
-                core.metrics.duplicates(arrived.name, 1);
-                continue;
+        match before {
+            Some(digest) if digest != incoming.digest => {
+                let text = format!("event {} was there before with another body", incoming.id);
+                condemned.insert(index, Poison::coded("id_collision", text));
+                incoming.id = incoming.record.derived_id();
+                incoming.content = Content::Broken;
+                collided.push(index);
             }
-            let key = (arrived.position.topic, arrived.key.clone());
-            let applied = admitted.applied.get(&key).or_else(|| last.get(&key)).copied();
-            if applied.is_some_and(|applied| arrived.version <= applied) {
-                core.metrics.duplicates(arrived.name, 1);
-                continue;
-            }
-            admitted.applied.insert(key, arrived.version);
-            admitted.indices.push(index);
+            Some(_) => drop(repeated.insert(index)),
+            None => drop(seen.insert(incoming.id, incoming.digest)),
         }
-        Ok(admitted)
     }
+    if !collided.is_empty() {
+        let derived = collided.iter().map(|index| &batch[*index]);
+        let new = store::inbox_insert(tx, derived).await?;
+        repeated.extend(collided.into_iter().filter(|index| !new.contains(&batch[*index].id)));
+    }
+    for index in &repeated {
+        core.metrics.duplicates(fact_name(&batch[*index]), 1);
+    }
+    Ok(repeated)
+}
 
-    /// Load, decide one after the other, save, announce.
-    async fn decide(
-        &self,
-        core: &Core,
-        tx: &mut Tx,
-        batch: &[Arrived],
-        facts: &[Box<dyn Fact<W>>],
-        indices: &[usize],
-    ) -> Result<bool, Failure> {
-        let mut keys = W::Keys::default();
-        for index in indices {
-            facts[*index].keys(&mut keys);
+fn count_repeats(core: &Core, turn: &Turn<'_>) {
+    for (index, fate) in turn.fates.iter().enumerate() {
+        if matches!(fate, Some(Fate::Repeat)) {
+            core.metrics.duplicates(fact_name(&turn.batch[index]), 1);
         }
-        let mut rows = W::load(tx, &keys).await?;
-        let mut emit = core.pen(tx);
-        let mut spans = Vec::with_capacity(indices.len());
-        for index in indices {
-            let arrived = &batch[*index];
-            let mut span = span(core, arrived);
-            emit.caused_by(origin(arrived, &span));
-            if let Err(poison) = apply(facts[*index].as_ref(), &mut rows, &mut emit) {
-                span.fail("poison");
-                return Err(Failure::Record(*index, poison.into()));
-            }
-            spans.push(span);
-        }
-        rows.save(tx).await?;
-        Ok(core.announce(tx, emit).await?)
     }
 }
 
-/// What of a batch acts, and the versions that are then applied.
-#[derive(Default)]
-struct Admitted {
-    indices: Vec<usize>,
-    applied: Versions,
-}
-
-/// The span of one record, a child of the span that created the fact.
-pub(super) fn span(core: &Core, arrived: &Arrived) -> ProcessSpan {
-    core.tracing.process(
-        arrived.position.topic,
-        arrived.position.partition,
-        arrived.position.offset,
-        &core.group,
-        arrived.name,
-        arrived.id,
-        &arrived.key,
-        &arrived.cause.correlation,
-        arrived.cause.trace.as_ref(),
-    )
-}
-
-fn origin(arrived: &Arrived, span: &ProcessSpan) -> Origin {
-    Origin {
-        correlation: Some(arrived.cause.correlation.clone()),
-        causation: Some(arrived.id),
-        span: Some(span.context()),
+/// A name of few values, as labels need it.
+fn fact_name(incoming: &Incoming<'_>) -> &'static str {
+    match &incoming.content {
+        Content::Fact(arrived) => arrived.name,
+        Content::Passed(_) | Content::Broken => "unreadable",
     }
 }
 
@@ -148,12 +131,23 @@ impl<W: WorkingSet> Room for Handler<W> {
         self.table.reads()
     }
 
-    fn handle<'a>(
+    fn apply<'a>(
         &'a self,
         core: &'a Core,
-        batch: &'a [Arrived],
-    ) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(guarded(self.transact(core, batch)))
+        tx: &'a mut Tx,
+        turn: &'a mut Turn<'_>,
+        last: &'a Versions,
+        condemned: &'a Condemned,
+    ) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(self.table.apply(core, tx, turn, last, condemned))
+    }
+
+    fn wipe<'a>(
+        &'a self,
+        _tx: &'a mut Tx,
+        _partition: Partition,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn sweep<'a>(&'a self, core: &'a Core) -> BoxFuture<'a, Result<usize, Fault>> {
@@ -165,22 +159,6 @@ impl<W: WorkingSet> Room for Handler<W> {
 
     fn is_view(&self) -> bool {
         false
-    }
-
-    fn stored<'a>(
-        &'a self,
-        _core: &'a Core,
-        _partitions: BTreeSet<Partition>,
-    ) -> BoxFuture<'a, Result<HashMap<Partition, i64>, Fault>> {
-        Box::pin(std::future::ready(Ok(HashMap::new())))
-    }
-
-    fn begin_partition<'a>(
-        &'a self,
-        _core: &'a Core,
-        _start: &'a Begin,
-    ) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(std::future::ready(Ok(())))
     }
 }
 

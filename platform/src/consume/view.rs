@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::arrive::Arrived;
+use super::arrive::Incoming;
 use super::assign::Partition;
 use super::poll::Bounds;
-use super::reaction::{Fact, Failure, Reaction, Read, Room, Table, apply, guarded};
-use super::room::span;
+use super::reaction::{Failure, Reaction, Read, Room, Table};
+use super::turn::{Condemned, Fate, Turn};
 use crate::core::{Core, in_time, within};
+use crate::parking;
 use crate::service::View;
-use crate::{Fault, store};
+use crate::store::{self, Versions};
+use crate::{Fault, Tx};
 
 /// Forgetting a partition takes no longer; it is begun again after that.
 const WIPE_MAX: Duration = Duration::from_secs(120);
@@ -67,83 +69,83 @@ impl<W: View> Folder<W> {
     pub(crate) fn new(reactions: Vec<Reaction<W>>) -> Self {
         Self { table: Table::new(reactions) }
     }
+}
 
-    async fn transact(&self, core: &Core, batch: &[Arrived]) -> Result<(), Failure> {
-        let facts = self.table.prepare(batch)?;
+/// Live records of one batch: what the positions beside the rows say is folded already is passed
+/// over, what failed is parked, the rest is folded.
+pub(super) async fn handle(
+    core: &Core,
+    room: &dyn Room,
+    batch: &[Incoming<'_>],
+    condemned: Condemned,
+) -> Result<(), Failure> {
+    let mut tx = core.begin().await?;
+    let at = |incoming: &Incoming<'_>| {
+        (incoming.record.position.topic, incoming.record.position.partition)
+    };
+    let folded = store::positions(&mut tx, &batch.iter().map(at).collect()).await?;
+    let mut next: BTreeMap<Partition, i64> = BTreeMap::new();
+    let waiting = parking::waiting(&mut tx, batch).await?;
+    let mut turn = Turn::new(batch, waiting);
+    turn.gaps_count = false;
+    for (index, incoming) in batch.iter().enumerate() {
+        let stored = folded.get(&at(incoming)).copied().unwrap_or(0);
+        let reached = next.entry(at(incoming)).or_insert(stored);
+        let offset = incoming.record.position.offset;
+        match offset >= *reached {
+            true => *reached = offset + 1,
+            false => turn.fates[index] = Some(Fate::Repeat),
+        }
+    }
+    room.apply(core, &mut tx, &mut turn, &Versions::new(), &condemned).await?;
+    let told = parking::park(core, &mut tx, &room.facts(), &turn).await?;
+    store::save_positions(&mut tx, &next).await?;
+    crate::fail::point("view.before_commit");
+    tx.commit().await?;
+    crate::fail::point("view.after_commit");
+    core.committed(told);
+    Ok(())
+}
+
+/// How far a view has folded these partitions.
+pub(super) async fn stored(
+    core: &Core,
+    partitions: BTreeSet<Partition>,
+) -> Result<HashMap<Partition, i64>, Fault> {
+    in_time(Box::pin(async move {
         let mut tx = core.begin().await?;
-        let at = |arrived: &Arrived| (arrived.position.topic, arrived.position.partition);
-        let folded = store::positions(&mut tx, &batch.iter().map(at).collect()).await?;
-        let mut next: BTreeMap<(&'static str, i32), i64> = BTreeMap::new();
-        let mut new: Vec<usize> = vec![];
-        for (index, arrived) in batch.iter().enumerate() {
-            let at = &arrived.position;
-            let stored = folded.get(&(at.topic, at.partition)).copied().unwrap_or(0);
-            let reached = next.entry((at.topic, at.partition)).or_insert(stored);
-            if at.offset >= *reached {
-                *reached = at.offset + 1;
-                new.push(index);
-            }
-        }
-        let folding = self.fold(core, &mut tx, batch, &facts, &new).await;
-        if let Err(failure) = folding {
-            tx.rollback().await?;
-            return Err(failure);
-        }
-        store::save_positions(&mut tx, &next).await?;
-        crate::fail::point("view.before_commit");
-        tx.commit().await?;
-        crate::fail::point("view.after_commit");
-        core.committed(false);
-        Ok(())
-    }
+        let stored = store::positions(&mut tx, &partitions).await?;
+        tx.commit().await.map(|()| stored)
+    }))
+    .await
+}
 
-    async fn fold(
-        &self,
-        core: &Core,
-        tx: &mut crate::Tx,
-        batch: &[Arrived],
-        facts: &[Box<dyn Fact<W>>],
-        indices: &[usize],
-    ) -> Result<(), Failure> {
-        if indices.is_empty() {
-            return Ok(());
-        }
-        let mut keys = W::Keys::default();
-        for index in indices {
-            facts[*index].keys(&mut keys);
-        }
-        let mut rows = W::load(tx, &keys).await?;
-        let mut emit = core.pen(tx);
-        for index in indices {
-            let mut span = span(core, &batch[*index]);
-            if let Err(poison) = apply(facts[*index].as_ref(), &mut rows, &mut emit) {
-                span.fail("poison");
-                return Err(Failure::Record(*index, poison.into()));
-            }
-        }
-        Ok(rows.save(tx).await?)
-    }
+/// Called when a newly assigned partition begins before what is stored of it. Forgetting a
+/// partition may take longer than a transaction usually does.
+pub(super) async fn begin(core: &Core, room: &dyn Room, begin: &Begin) -> Result<(), Fault> {
+    within(WIPE_MAX, Box::pin(begin_partition(core, room, begin))).await
+}
 
-    async fn begin(&self, core: &Core, begin: &Begin) -> Result<(), Fault> {
-        let mut tx = core.begin().await?;
-        let partition = BTreeSet::from([(begin.topic, begin.partition)]);
-        let folded = store::positions(&mut tx, &partition).await?;
-        let stored = folded.get(&(begin.topic, begin.partition)).copied();
-        let decided = start(stored, begin);
-        if decided == Start::Continue {
-            return tx.commit().await;
-        }
-        let Begin { topic, partition, first, .. } = begin;
-        if decided == Start::Recreated {
-            tracing::error!(topic, partition, stored, first, "topic was recreated; refolding");
-        } else {
-            tracing::info!(topic, partition, stored, first, "group was reset; refolding");
-        }
-        W::wipe(&mut tx, begin.topic, begin.partition).await?;
-        let next = BTreeMap::from([((begin.topic, begin.partition), begin.first)]);
-        store::save_positions(&mut tx, &next).await?;
-        tx.commit().await
+async fn begin_partition(core: &Core, room: &dyn Room, begin: &Begin) -> Result<(), Fault> {
+    let mut tx = core.begin().await?;
+    let partition = BTreeSet::from([(begin.topic, begin.partition)]);
+    let folded = store::positions(&mut tx, &partition).await?;
+    let stored = folded.get(&(begin.topic, begin.partition)).copied();
+    let decided = start(stored, begin);
+    if decided == Start::Continue {
+        return tx.commit().await;
     }
+    let Begin { topic, partition, first, .. } = begin;
+    if decided == Start::Recreated {
+        tracing::error!(topic, partition, stored, first, "topic was recreated; refolding");
+    } else {
+        tracing::info!(topic, partition, stored, first, "group was reset; refolding");
+    }
+    room.wipe(&mut tx, (topic, *partition)).await?;
+    parking::store::forget(&mut tx, topic, *partition).await?;
+    let next = BTreeMap::from([((begin.topic, begin.partition), begin.first)]);
+    store::save_positions(&mut tx, &next).await?;
+    tx.commit().await
 }
 
 impl<W: View> Room for Folder<W> {
@@ -151,12 +153,23 @@ impl<W: View> Room for Folder<W> {
         self.table.reads()
     }
 
-    fn handle<'a>(
+    fn apply<'a>(
         &'a self,
         core: &'a Core,
-        batch: &'a [Arrived],
-    ) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(guarded(self.transact(core, batch)))
+        tx: &'a mut Tx,
+        turn: &'a mut Turn<'_>,
+        last: &'a Versions,
+        condemned: &'a Condemned,
+    ) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(self.table.apply(core, tx, turn, last, condemned))
+    }
+
+    fn wipe<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        (topic, partition): Partition,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(W::wipe(tx, topic, partition))
     }
 
     fn sweep<'a>(&'a self, _core: &'a Core) -> BoxFuture<'a, Result<usize, Fault>> {
@@ -165,27 +178,6 @@ impl<W: View> Room for Folder<W> {
 
     fn is_view(&self) -> bool {
         true
-    }
-
-    fn stored<'a>(
-        &'a self,
-        core: &'a Core,
-        partitions: BTreeSet<Partition>,
-    ) -> BoxFuture<'a, Result<HashMap<Partition, i64>, Fault>> {
-        Box::pin(in_time(async move {
-            let mut tx = core.begin().await?;
-            let stored = store::positions(&mut tx, &partitions).await?;
-            tx.commit().await.map(|()| stored)
-        }))
-    }
-
-    /// Forgetting a partition may take longer than a transaction usually does.
-    fn begin_partition<'a>(
-        &'a self,
-        core: &'a Core,
-        start: &'a Begin,
-    ) -> BoxFuture<'a, Result<(), Fault>> {
-        Box::pin(within(WIPE_MAX, self.begin(core, start)))
     }
 }
 

@@ -226,7 +226,8 @@ impl Session {
     async fn unsent(&mut self, blocked: &[String]) -> Result<Vec<Outgoing>, Fault> {
         let select = sqlx::query(
             "SELECT event_id, topic, name, key, version, payload, correlation_id, causation_id,
-                    traceparent, occurred_at, recorded_at
+                    traceparent, occurred_at, recorded_at, raw_headers, raw_key,
+                    raw_timestamp_ms
              FROM millrace.outbox
              WHERE sent_at IS NULL AND shard = ANY($1) AND key <> ALL($2)
              ORDER BY id LIMIT $3",

@@ -28,12 +28,20 @@ pub(super) struct Outgoing {
     name: String,
     pub(super) key: String,
     version: i64,
-    payload: Vec<u8>,
+    payload: Option<Vec<u8>>,
     correlation_id: String,
     causation_id: Option<Uuid>,
     traceparent: Option<String>,
     occurred_at: Timestamp,
     recorded_at: Timestamp,
+    raw: Option<Raw>,
+}
+
+/// What is sent of a record that is not a fact of ours, as it is.
+struct Raw {
+    key: Option<Vec<u8>>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+    timestamp_ms: Option<i64>,
 }
 
 impl Outgoing {
@@ -50,13 +58,25 @@ impl Outgoing {
             traceparent: row.get(8),
             occurred_at: row.get::<time::OffsetDateTime, _>(9).into(),
             recorded_at: row.get::<time::OffsetDateTime, _>(10).into(),
+            raw: row.get::<Option<&[u8]>, _>(11).map(|headers| Raw {
+                key: row.get(12),
+                headers: serde_json::from_slice(headers).unwrap_or_default(),
+                timestamp_ms: row.get(13),
+            }),
         }
     }
 
     /// CloudEvents attributes in binary mode.
     fn headers(&self, service: &str, registry: &str) -> OwnedHeaders {
+        if let Some(raw) = &self.raw {
+            let insert = |all: OwnedHeaders, (key, value): &(String, Option<Vec<u8>>)| {
+                all.insert(Header { key, value: value.as_deref() })
+            };
+            return raw.headers.iter().fold(OwnedHeaders::new(), insert);
+        }
         let domain = self.topic.split('.').next().unwrap_or_default();
-        let schema_id = millrace_contract::unframe(&self.payload).map_or(0, |(id, _)| id);
+        let payload = self.payload.as_deref().unwrap_or_default();
+        let schema_id = millrace_contract::unframe(payload).map_or(0, |(id, _)| id);
         let mut headers = vec![
             ("ce_specversion", "1.0".to_owned()),
             ("ce_id", self.event_id.to_string()),
@@ -178,8 +198,13 @@ impl Publisher {
     async fn enqueue(&self, service: &str, row: &Outgoing) -> Result<DeliveryFuture, KafkaError> {
         let topic = self.names.topic(&row.topic);
         let headers = row.headers(service, &self.registry_url);
-        let mut record =
-            FutureRecord::to(&topic).key(&row.key).payload(&row.payload).headers(headers);
+        let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&topic).headers(headers);
+        record.payload = row.payload.as_deref();
+        record.key = match &row.raw {
+            None => Some(row.key.as_bytes()),
+            Some(raw) => raw.key.as_deref(),
+        };
+        record.timestamp = row.raw.as_ref().and_then(|raw| raw.timestamp_ms);
         let began = Instant::now();
         loop {
             match self.producer.send_result(record) {
@@ -253,6 +278,12 @@ impl Outcome {
                 RDKafkaErrorCode::MessageSizeTooLarge
                     | RDKafkaErrorCode::InvalidRecord
                     | RDKafkaErrorCode::InvalidMessage
+                    | RDKafkaErrorCode::InvalidTopic
+                    | RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::PolicyViolation
+                    | RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::UnknownPartition
             )
         );
         if refused {

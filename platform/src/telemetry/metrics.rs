@@ -37,6 +37,11 @@ struct Inner {
     stopped: Family<OfPartition, Gauge>,
     time_lag: Family<OfPartition, Gauge<f64, AtomicU64>>,
     paused: Gauge,
+    attempts: Family<Parked, Counter>,
+    dead_letters: Family<Parked, Counter>,
+    parked_keys: Gauge,
+    parked_records: Gauge,
+    dead: Gauge,
     outbox_pending: Gauge,
     outbox_oldest: Gauge<f64, AtomicU64>,
     outbox_published: Counter,
@@ -80,6 +85,13 @@ struct Failure {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Parked {
+    group: Arc<str>,
+    error_type: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Request {
     http_request_method: &'static str,
     http_route: String,
@@ -107,6 +119,11 @@ impl Metrics {
             stopped: Family::default(),
             time_lag: Family::default(),
             paused: Gauge::default(),
+            attempts: Family::default(),
+            dead_letters: Family::default(),
+            parked_keys: Gauge::default(),
+            parked_records: Gauge::default(),
+            dead: Gauge::default(),
             outbox_pending: Gauge::default(),
             outbox_oldest: Gauge::default(),
             outbox_published: Counter::default(),
@@ -163,6 +180,22 @@ impl Metrics {
     /// A batch is done again.
     pub(crate) fn retried(&self, error_type: &'static str) {
         self.0.retries.get_or_create(&Failure { error_type }).inc();
+    }
+
+    /// A record failed: it is a dead letter now, or it will be tried again. The type is a word of
+    /// few values.
+    pub(crate) fn parked(&self, dead: bool, error_type: &str, reason: &'static str) {
+        let group = self.0.group.clone();
+        let labels = Parked { group, error_type: error_type.to_owned(), reason };
+        let family = if dead { &self.0.dead_letters } else { &self.0.attempts };
+        family.get_or_create(&labels).inc();
+    }
+
+    /// How much waits in the group's database.
+    pub(crate) fn parking(&self, keys: i64, records: i64, dead: i64) {
+        self.0.parked_keys.set(keys);
+        self.0.parked_records.set(records);
+        self.0.dead.set(dead);
     }
 
     /// Whether a partition stands at a record that cannot be handled.
@@ -279,6 +312,11 @@ impl Inner {
             self.stopped.clone(),
         );
         r.register("consumer_time_lag_seconds", "Age of the last record", self.time_lag.clone());
+        r.register("record_attempts_failed", "Attempts at parked records", self.attempts.clone());
+        r.register("dead_letters", "Records that became dead letters", self.dead_letters.clone());
+        r.register("parked_keys", "Keys that wait", self.parked_keys.clone());
+        r.register("parked_records", "Records that wait", self.parked_records.clone());
+        r.register("dead_letters_waiting", "Dead letters that wait", self.dead.clone());
         r.register("consumer_paused", "1 while infrastructure is away", self.paused.clone());
     }
 

@@ -261,14 +261,14 @@ impl ProcessSpan {
     }
 
     /// Marks the span as failed. The type is a word of few values.
-    pub(crate) fn fail(&mut self, error_type: &'static str) {
+    pub(crate) fn fail(&mut self, error_type: &str) {
         self.0.fail(error_type);
     }
 }
 
 impl SendSpan {
     /// Marks the span as failed. The type is a word of few values.
-    pub(crate) fn fail(&mut self, error_type: &'static str) {
+    pub(crate) fn fail(&mut self, error_type: &str) {
         self.0.fail(error_type);
     }
 }
@@ -292,10 +292,10 @@ impl ServerSpan {
 }
 
 impl Open {
-    fn fail(&mut self, error_type: &'static str) {
+    fn fail(&mut self, error_type: &str) {
         if let Some(span) = &mut self.span {
-            span.set_attribute(KeyValue::new("error.type", error_type));
-            span.set_status(Status::error(error_type));
+            span.set_attribute(KeyValue::new("error.type", error_type.to_owned()));
+            span.set_status(Status::error(error_type.to_owned()));
         }
     }
 }

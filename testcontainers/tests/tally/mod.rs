@@ -11,7 +11,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use millrace::{
-    Answer, Caller, Door, Fault, IdempotencyKey, Json, Problem, Service, Tx, WorkingSet,
+    Answer, Caller, Door, Fault, FaultPolicy, IdempotencyKey, Json, Problem, Service, Tx,
+    WorkingSet,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -33,14 +34,26 @@ pub(crate) fn writer() -> Service {
 
 /// Adds up the notes of each book.
 pub(crate) fn tally() -> Service {
+    tally_with(FaultPolicy::default())
+}
+
+/// As [`tally`], with another policy for notes that fail.
+pub(crate) fn tally_with(policy: FaultPolicy) -> Service {
     Service::named("tally")
         .about("Adds up the notes of each book.")
         .migrations(&TALLY_MIGRATIONS)
         .rows::<Sums>()
-        .on::<Noted>()
+        .on_with::<Noted>(policy)
         .sweeps(Duration::from_millis(50))
         .emits::<Tallied>()
         .build()
+}
+
+/// The sum that a record of sums announces.
+#[cfg(test)]
+pub(crate) fn total(payload: &[u8]) -> anyhow::Result<i64> {
+    let (_, datum) = millrace::contract::unframe(payload)?;
+    Ok(<Tallied as millrace::Event>::from_datum(datum)?.total)
 }
 
 /// A view of the sums.

@@ -13,6 +13,8 @@ pub(crate) static TALLY_MIGRATIONS: sqlx::migrate::Migrator =
 
 /// An amount no decision accepts.
 pub(crate) const POISON: i64 = 13;
+/// An amount that is accepted later: when its book is pardoned.
+pub(crate) const LATE: i64 = 15;
 /// An amount at which the decision panics.
 pub(crate) const PANIC: i64 = 14;
 
@@ -22,6 +24,8 @@ pub(crate) struct Sums(BTreeMap<String, Sum>);
 struct Sum {
     total: i64,
     notes: i64,
+    /// Somebody repaired what was wrong with the book: every amount is accepted.
+    pardoned: bool,
     changed: bool,
 }
 
@@ -31,13 +35,14 @@ impl WorkingSet for Sums {
     async fn load(tx: &mut Tx, keys: &Self::Keys) -> Result<Self, Fault> {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let rows = sqlx::query(
-            "SELECT book, total, notes FROM book WHERE book = ANY($1) ORDER BY book FOR UPDATE",
+            "SELECT book, total, notes, pardoned FROM book WHERE book = ANY($1) ORDER BY book FOR UPDATE",
         )
         .bind(keys)
         .fetch_all(tx.db())
         .await?;
         let sum = |row: &sqlx::postgres::PgRow| {
-            (row.get(0), Sum { total: row.get(1), notes: row.get(2), changed: false })
+            let (total, notes, pardoned) = (row.get(1), row.get(2), row.get(3));
+            (row.get(0), Sum { total, notes, pardoned, changed: false })
         };
         Ok(Self(rows.iter().map(sum).collect()))
     }
@@ -69,11 +74,13 @@ impl Decide<Noted> for Sums {
 
     fn decide(&mut self, fact: &Envelope<Noted>, emit: &mut Emit) -> Result<(), Poison> {
         let amount = fact.event.amount;
-        if amount == POISON {
-            return Err(Poison::new("13 cannot be noted"));
+        let pardoned = self.0.get(&fact.key.0).is_some_and(|sum| sum.pardoned);
+        match amount {
+            POISON if !pardoned => return Err(Poison::new("13 cannot be noted")),
+            LATE if !pardoned => return Err(Poison::coded("late", "15 comes too early").again()),
+            _ => assert!(amount != PANIC || pardoned, "14 breaks the decision"),
         }
-        assert!(amount != PANIC, "14 breaks the decision");
-        let empty = Sum { total: 0, notes: 0, changed: true };
+        let empty = Sum { total: 0, notes: 0, pardoned: false, changed: true };
         let sum = self.0.entry(fact.key.0.clone()).or_insert(empty);
         sum.total += amount;
         sum.notes += 1;

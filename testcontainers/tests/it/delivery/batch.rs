@@ -10,10 +10,11 @@ use crate::tally;
 use crate::tally::facts::NOTES;
 
 /// Every statement of a batch between BEGIN and COMMIT, in their order.
-const STATEMENTS: [&str; 7] = [
+const STATEMENTS: [&str; 8] = [
     "INSERT INTO millrace.inbox ",
     "SELECT topic, key, version FROM millrace.last_version",
-    "SELECT book, total, notes FROM book WHERE",
+    "SELECT key, state FROM millrace.parked_key",
+    "SELECT book, total, notes, pardoned FROM book WHERE",
     "INSERT INTO book ",
     "INSERT INTO millrace.stream_version ",
     "INSERT INTO millrace.outbox ",

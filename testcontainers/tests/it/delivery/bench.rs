@@ -11,6 +11,7 @@ use millrace::{Event, Running, Topic};
 use serde_json::json;
 use sqlx::Row;
 
+use crate::tally;
 use crate::tally::facts::{Book, NOTES, Noted, TALLIES, Tallied};
 
 /// Everything that happens by itself happens within this time.
@@ -86,6 +87,24 @@ impl Bench {
     /// Every record of a topic, by partition and offset.
     pub(super) async fn records(&self, topic: &Topic) -> Result<Vec<Record>> {
         Ok(self.world.admin().await?.read_all(&self.world.topic(topic)).await?)
+    }
+
+    /// The dead letters of `tally`.
+    pub(super) async fn letters(&self) -> Result<Vec<Record>> {
+        let topic = format!("{}{}", self.world.prefix(), tally::tally().dead_letters());
+        Ok(self.world.admin().await?.read_all(&topic).await?)
+    }
+
+    /// Waits until `tally` has so many dead letters.
+    pub(super) async fn until_letters(&self, count: usize) -> Result<Vec<Record>> {
+        eventually(SOON, "every dead letter is there", async || {
+            let letters = self.letters().await.map_err(|error| error.to_string())?;
+            match letters.len() == count {
+                true => Ok(letters),
+                false => Err(format!("{} of {count}", letters.len())),
+            }
+        })
+        .await
     }
 
     /// Puts a record on a topic as it is.

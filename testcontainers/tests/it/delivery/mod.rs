@@ -7,6 +7,7 @@ mod door;
 mod native;
 mod once;
 mod order;
+mod parking;
 mod poison;
 mod start;
 mod trace;

@@ -1,18 +1,16 @@
-//! A record that cannot be handled stops its partition loudly, is never skipped, and harms nothing
-//! else.
+//! A record that cannot be handled becomes a dead letter with its own bytes, once, and harms
+//! nothing else.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
-use harness::eventually;
-use millrace::Running;
 use millrace::admin::RawRecord;
 
-use super::{Bench, SOON};
+use super::Bench;
 use crate::tally;
 use crate::tally::facts::NOTES;
-use crate::tally::sums::{PANIC, POISON};
+use crate::tally::sums::{LATE, PANIC, POISON};
 
 /// An amount whose sum the table of `tally` refuses.
 const REFUSED_BY_DATABASE: i64 = -1_000_000;
@@ -28,7 +26,7 @@ const BAD: [Bad; 12] = [
     ("no payload", "no payload", |record| record.payload = None),
     ("a short payload", "too short", |record| record.payload = Some(vec![0, 0])),
     ("a wrong magic byte", "magic", |record| payload(record)[0] = 7),
-    ("an unknown schema id", "schema", |record| payload(record)[1..5].fill(0x7f)),
+    ("an unknown schema id", "no schema", |record| payload(record)[1..5].fill(0x7f)),
     ("a truncated datum", "ends inside", |record| {
         payload(record).pop();
     }),
@@ -43,12 +41,12 @@ const BAD: [Bad; 12] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_bytes_stop_their_partition_and_say_where_and_why() -> Result<()> {
+async fn bad_bytes_become_a_dead_letter_and_cost_nothing_else() -> Result<()> {
     let cases = BAD.map(|(what, reason, spoil)| async move {
         let bench = Bench::new().await?;
         let mut bad = bench.raw_note("bad", 1, 1);
         spoil(&mut bad);
-        stops(&bench, bad, reason).await.with_context(|| what)?;
+        parks(&bench, bad, reason).await.with_context(|| what)?;
         bench.world.close().await
     });
     let mut running = futures::stream::iter(cases).buffer_unordered(AT_ONCE);
@@ -59,11 +57,11 @@ async fn bad_bytes_stop_their_partition_and_say_where_and_why() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_decision_that_refuses_or_panics_stops_its_partition() -> Result<()> {
-    for (amount, reason) in [(POISON, "13 cannot"), (PANIC, "panicked")] {
+async fn a_decision_that_refuses_or_panics_becomes_a_dead_letter() -> Result<()> {
+    for (amount, reason) in [(POISON, "13 cannot"), (PANIC, "panicked"), (LATE, "too early")] {
         let bench = Bench::new().await?;
         let bad = bench.raw_note("bad", 1, amount);
-        stops(&bench, bad, reason).await?;
+        parks(&bench, bad, reason).await?;
         bench.world.close().await?;
     }
     Ok(())
@@ -74,16 +72,16 @@ async fn a_decision_that_refuses_or_panics_stops_its_partition() -> Result<()> {
 async fn a_row_the_database_refuses_costs_only_its_own_record() -> Result<()> {
     let bench = Bench::new().await?;
     let bad = bench.raw_note("bad", 1, REFUSED_BY_DATABASE);
-    stops(&bench, bad, "book_total_check").await?;
+    parks(&bench, bad, "book_total_check").await?;
     bench.world.close().await
 }
 
 /// Puts a bad record between good ones of all partitions and checks what becomes of them.
-async fn stops(bench: &Bench, bad: RawRecord, reason: &str) -> Result<()> {
+async fn parks(bench: &Bench, bad: RawRecord, reason: &str) -> Result<()> {
     let sums = bench.world.mount(tally::tally()).await?;
     sums.hold();
     bench.put(&NOTES, on(3, bench.raw_note("before", 1, 1))).await?;
-    let (partition, offset) = bench.put(&NOTES, on(3, bad)).await?;
+    let (partition, offset) = bench.put(&NOTES, on(3, bad.clone())).await?;
     bench.put(&NOTES, on(3, bench.raw_note("behind", 1, 1))).await?;
     for other in [0, 1, 2, 4, 5] {
         let note = bench.raw_note(&format!("other-{other}"), 1, 1);
@@ -92,33 +90,34 @@ async fn stops(bench: &Bench, bad: RawRecord, reason: &str) -> Result<()> {
     sums.release();
     let mut wanted: BTreeMap<String, i64> =
         [0, 1, 2, 4, 5].map(|other| (format!("other-{other}"), 1)).into();
-    wanted.insert("before".into(), 1);
+    wanted.extend([("before".into(), 1), ("behind".into(), 1)]);
     bench.until_notes(&wanted).await?;
-    let place = format!("{}/{partition} stopped at offset {offset}", NOTES.name);
-    says(&sums, &place, reason).await?;
-    let metrics = bench.metrics(&sums).await?;
-    let stopped = metrics.lines().any(|line| {
-        line.contains("partition_stopped") && line.contains("\"3\"") && line.ends_with(" 1")
-    });
-    ensure!(stopped, "no metric says that the partition stopped");
-    sums.stop().await?;
-    let again = {
-        let config = bench.world.config("tally").await?;
-        millrace::mount(tally::tally(), config).await?
+    let letter = bench.until_letters(1).await?.remove(0);
+    ensure!(letter.key == bad.key && letter.payload == bad.payload, "other bytes: {letter:?}");
+    ensure!(letter.headers.starts_with(&bad.headers), "other headers: {letter:?}");
+    let note = |name: &str| {
+        let found = letter.headers.iter().find(|(known, _)| known == name);
+        let value = found.and_then(|(_, value)| value.clone()).unwrap_or_default();
+        String::from_utf8_lossy(&value).into_owned()
     };
-    says(&again, &place, reason).await?;
+    let place =
+        (note("dlq_original_topic"), note("dlq_original_partition"), note("dlq_original_offset"));
+    let wanted_place = (bench.world.topic(&NOTES), partition.to_string(), offset.to_string());
+    ensure!(place == wanted_place, "{place:?}, wanted {wanted_place:?}");
+    ensure!(note("dlq_error_message").contains(reason), "{letter:?}, wanted {reason}");
+    ensure!(note("dlq_fingerprint").len() == 8, "{letter:?}");
+    ensure!(sums.health().ready().is_ok(), "a dead letter is no reason to be unready");
+    sums.stop().await?;
+    let group = format!("{}test.tally", bench.world.prefix());
+    bench.world.ground().rewind_group(&group, &[&bench.world.topic(&NOTES)]).await?;
+    let again = bench.world.mount(tally::tally()).await?;
+    bench.put(&NOTES, on(3, bench.raw_note("after", 1, 1))).await?;
+    wanted.insert("after".into(), 1);
     bench.until_notes(&wanted).await?;
     again.stop().await?;
+    let letters = bench.letters().await?;
+    ensure!(letters.len() == 1, "read again, it is another dead letter: {letters:?}");
     Ok(())
-}
-
-async fn says(service: &Running, place: &str, reason: &str) -> Result<()> {
-    eventually(SOON, "readiness names the record", async || {
-        let unready = service.health().ready().err().unwrap_or_default();
-        let told = unready.iter().any(|(_, why)| why.contains(place) && why.contains(reason));
-        if told { Ok(()) } else { Err(format!("{unready:?}, wanted {place}: {reason}")) }
-    })
-    .await
 }
 
 fn on(partition: i32, record: RawRecord) -> RawRecord {

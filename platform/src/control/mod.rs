@@ -1,0 +1,60 @@
+//! What operators ask a service to do, and what it tells them: over topics, so that no service has
+//! a port for it and nobody needs to know where its instances are.
+//!
+//! Commands are read from their beginning by every instance, and obeyed once for the group: its
+//! database remembers them. Pauses are states, not commands; a new instance finds them too.
+
+mod commands;
+mod inbox;
+mod obey;
+pub(crate) mod operation;
+mod progress;
+mod status;
+mod topics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+pub use commands::{Command, Condition, Do, Edit, Kind, Operator, Pause, Selection};
+pub(crate) use progress::{Pauses, Progress, Skips, free};
+pub use status::{OperationStatus, PartitionStatus, Status};
+pub use topics::{OpsTopics, dead_letters, own_topics};
+
+use crate::core::Core;
+use crate::{Fault, Health};
+
+/// Operations are looked after this often.
+const TICK: Duration = Duration::from_millis(100);
+/// How often a service tells how it is.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// Obeys and tells, until stopped. Nothing of a service's work depends on it.
+pub(crate) async fn run(
+    core: Arc<Core>,
+    health: Health,
+    stop: CancellationToken,
+) -> Result<(), Fault> {
+    let mut orders = inbox::open(&core, stop.clone())?;
+    let mut teller = status::Teller::new(&core, health)?;
+    let mut tick = tokio::time::interval(TICK);
+    let mut told = tokio::time::Instant::now();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(order) = orders.recv() => obey::order(&core, order).await,
+            _ = tick.tick() => {
+                if let Err(fault) = operation::advance(&core).await {
+                    tracing::debug!(service = core.service, error = %fault, "operations wait");
+                }
+                if told.elapsed() >= STATUS_EVERY {
+                    told = tokio::time::Instant::now();
+                    teller.tell(&core).await;
+                }
+            }
+        }
+    }
+    Ok(())
+}

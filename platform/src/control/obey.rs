@@ -1,0 +1,228 @@
+//! Obeying: a command acts once for the group, in one transaction with its audit record.
+
+use serde_json::json;
+use sqlx::Row as _;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::commands::{Command, Do, Kind, Operator, Pause, Selection};
+use super::inbox::Order;
+use super::{OpsTopics, Pauses, operation};
+use crate::core::{Core, in_time};
+use crate::parking::store::settle_keys;
+use crate::{Fault, Tx, store};
+
+/// A database that is away is asked again this often, with a second between.
+const ATTEMPTS_MAX: usize = 60;
+
+/// What came of a command.
+pub(super) struct Outcome {
+    pub(super) state: &'static str,
+    pub(super) total: i64,
+    pub(super) detail: String,
+}
+
+/// Takes one record of an operator.
+pub(super) async fn order(core: &Core, order: Order) {
+    match order {
+        Order::Desired(key, state) => desire(core, &key, state.as_deref()),
+        Order::Command(bytes) => {
+            let command: Command = match serde_json::from_slice(&bytes) {
+                Ok(command) => command,
+                Err(error) => {
+                    return tracing::warn!(service = core.service, %error, "command not understood");
+                }
+            };
+            if command.operator.group == core.group {
+                obey_at_last(core, &command).await;
+            }
+        }
+    }
+}
+
+/// A command waits for the database, but not for ever: it is read again after the next start.
+async fn obey_at_last(core: &Core, command: &Command) {
+    for _ in 0..ATTEMPTS_MAX {
+        match in_time(Box::pin(obey(core, command))).await {
+            Ok(()) => return,
+            Err(fault) => tracing::warn!(service = core.service, error = %fault, "command waits"),
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+async fn obey(core: &Core, command: &Command) -> Result<(), Fault> {
+    let Command { operator, kind } = command;
+    if let Kind::Skip { topic, partition, offset } = kind {
+        core.skips.add(topic, *partition, *offset);
+    }
+    let mut tx = core.begin().await?;
+    if !accept(&mut tx, command).await? {
+        return tx.commit().await;
+    }
+    audit(&mut tx, core, operator, kind.name(), "accepted", "").await?;
+    let outcome = match kind {
+        Kind::Redrive { select, set, conditions, .. } => {
+            operation::begin(&mut tx, core, select, set, conditions).await?
+        }
+        Kind::Discard { select } => discard(&mut tx, select).await?,
+        Kind::Restore { select } => restore(&mut tx, select).await?,
+        Kind::Skip { topic, partition, offset } => Outcome {
+            state: "done",
+            total: 1,
+            detail: format!("{topic}/{partition} at offset {offset} becomes a dead letter"),
+        },
+        Kind::Control { operation, action } => steer(&mut tx, *operation, *action).await?,
+    };
+    operation::save(&mut tx, operator.id, &outcome).await?;
+    if outcome.state != "running" {
+        let event = if outcome.state == "refused" { "refused" } else { "finished" };
+        audit(&mut tx, core, operator, kind.name(), event, &outcome.detail).await?;
+    }
+    tx.commit().await?;
+    core.committed(true);
+    tracing::info!(
+        service = core.service, operation = %operator.id, kind = kind.name(),
+        state = outcome.state, total = outcome.total, by = operator.by, "command obeyed"
+    );
+    Ok(())
+}
+
+/// Whether this instance is the one that obeys.
+async fn accept(tx: &mut Tx, command: &Command) -> Result<bool, Fault> {
+    let Operator { id, reason, by, issued_at, .. } = &command.operator;
+    let issued = OffsetDateTime::parse(issued_at, &Rfc3339).unwrap_or_else(|_| tx.now().datetime());
+    let inserted = sqlx::query(
+        "INSERT INTO millrace.operation (id, kind, command, state, reason, issued_by, issued_at)
+         VALUES ($1, $2, $3, 'running', $4, $5, $6) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(id)
+    .bind(command.kind.name())
+    .bind(serde_json::to_value(command).unwrap_or_default())
+    .bind(reason)
+    .bind(by)
+    .bind(issued)
+    .execute(tx.db())
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// Puts dead letters out of the way; what waits behind them is drained.
+async fn discard(tx: &mut Tx, select: &Selection) -> Result<Outcome, Fault> {
+    let rows = sqlx::query(
+        "UPDATE millrace.parked SET status = 'discarded'
+         WHERE id IN (SELECT parked.id FROM millrace.parked
+                      JOIN millrace.parked_key USING (key)
+                      WHERE parked.status = 'dead' AND parked_key.state = 'dead'
+                        AND ($1::text IS NULL OR parked.fingerprint = $1)
+                        AND ($2::text IS NULL OR parked.key = $2)
+                        AND ($3::uuid[] IS NULL OR parked.event_id = ANY($3))
+                      ORDER BY parked.key FOR UPDATE)
+         RETURNING key",
+    )
+    .bind(&select.cause)
+    .bind(&select.key)
+    .bind(&select.ids)
+    .fetch_all(tx.db())
+    .await?;
+    let keys: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    settle_keys(tx, &keys).await?;
+    let total = keys.len() as i64;
+    Ok(Outcome { state: "done", total, detail: format!("{total} dead letters discarded") })
+}
+
+/// Discarded records become dead letters again; their keys wait from now on.
+async fn restore(tx: &mut Tx, select: &Selection) -> Result<Outcome, Fault> {
+    let rows = sqlx::query(
+        "WITH restored AS (
+             UPDATE millrace.parked SET status = 'dead'
+             WHERE status = 'discarded'
+               AND ($1::text IS NULL OR fingerprint = $1)
+               AND ($2::text IS NULL OR key = $2)
+               AND ($3::uuid[] IS NULL OR event_id = ANY($3))
+             RETURNING key, fingerprint)
+         INSERT INTO millrace.parked_key (key, state, fingerprint)
+         SELECT DISTINCT ON (key) key, 'dead', fingerprint FROM restored ORDER BY key
+         ON CONFLICT (key) DO UPDATE SET state = 'dead', due_at = NULL,
+             fingerprint = EXCLUDED.fingerprint
+         RETURNING key",
+    )
+    .bind(&select.cause)
+    .bind(&select.key)
+    .bind(&select.ids)
+    .fetch_all(tx.db())
+    .await?;
+    let total = rows.len() as i64;
+    Ok(Outcome { state: "done", total, detail: format!("{total} keys are parked again") })
+}
+
+async fn steer(tx: &mut Tx, id: uuid::Uuid, action: Do) -> Result<Outcome, Fault> {
+    let (from, to) = match action {
+        Do::Pause => (["running", "running"], "paused"),
+        Do::Resume => (["paused", "paused"], "running"),
+        Do::Cancel => (["running", "paused"], "cancelled"),
+    };
+    let changed = sqlx::query(
+        "UPDATE millrace.operation SET state = $3, updated_at = clock_timestamp()
+         WHERE id = $1 AND state = ANY($2) AND kind = 'redrive'",
+    )
+    .bind(id)
+    .bind(from.map(str::to_owned).to_vec())
+    .bind(to)
+    .execute(tx.db())
+    .await?;
+    if action != Do::Resume {
+        operation::take_back(tx, id).await?;
+    }
+    Ok(match changed.rows_affected() {
+        0 => Outcome {
+            state: "refused",
+            total: 0,
+            detail: format!("there is no operation {id} that could be {to}"),
+        },
+        _ => Outcome { state: "done", total: 1, detail: format!("operation {id} is {to}") },
+    })
+}
+
+/// Leaves with the transaction, through the outbox.
+pub(super) async fn audit(
+    tx: &mut Tx,
+    core: &Core,
+    operator: &Operator,
+    kind: &str,
+    event: &str,
+    detail: &str,
+) -> Result<(), Fault> {
+    let Operator { id, group, by, reason, .. } = operator;
+    let at = tx.now().to_string();
+    let record = json!({
+        "id": id, "group": group, "kind": kind, "event": event, "by": by, "reason": reason,
+        "at": at, "detail": detail,
+    });
+    let topic = OpsTopics::of(core.domain).audit;
+    store::announce_raw(tx, &topic, "audit", group, record.to_string().into_bytes()).await
+}
+
+fn desire(core: &Core, key: &str, state: Option<&[u8]>) {
+    let mut parts = key.split('|');
+    if parts.next() != Some(core.group.as_str()) {
+        return;
+    }
+    let paused = state.is_some_and(|state| {
+        serde_json::from_slice::<Pause>(state).is_ok_and(|pause| pause.paused)
+    });
+    let (topic, partition) = (parts.next(), parts.next());
+    let known = |topic: &str| core.reads.iter().find(|read| **read == topic).copied();
+    core.pauses.send_modify(|pauses: &mut Pauses| match topic {
+        None => pauses.group = paused,
+        Some(topic) => {
+            let Some(topic) = known(topic) else { return };
+            let part = (topic, partition.and_then(|number| number.parse().ok()));
+            pauses.parts.retain(|known| *known != part);
+            if paused {
+                pauses.parts.push(part);
+            }
+        }
+    });
+    tracing::info!(service = core.service, key, paused, "an operator's wish");
+}
