@@ -14,6 +14,9 @@ use super::skim::skim;
 const SCHEMA_BYTES_MAX: usize = 256 * 1024;
 /// A writer schema may have at most this many fields, those of nested records included.
 const SCHEMA_FIELDS_MAX: usize = 500;
+/// A writer schema may open at most this many JSON objects and arrays: read, each holds a hundred
+/// times the bytes it takes to write.
+const SCHEMA_PARTS_MAX: usize = 10_000;
 /// What the Avro library may allocate for one length prefix.
 const ALLOCATION_BYTES_MAX: usize = 1024 * 1024;
 
@@ -23,6 +26,9 @@ pub enum ResolveError {
     /// The JSON text is over 256 KiB.
     #[error("schema of {0} bytes is over the limit of {SCHEMA_BYTES_MAX}")]
     TooLarge(usize),
+    /// The JSON text has more objects and arrays than 500 fields can need.
+    #[error("schema has more than {SCHEMA_PARTS_MAX} objects and arrays")]
+    TooManyParts,
     /// The text is not an Avro schema.
     #[error("text is not an Avro schema: {0}")]
     Syntax(String),
@@ -102,6 +108,9 @@ fn parse(json: &str) -> Result<(Schema, String), ResolveError> {
     prepare();
     if json.len() > SCHEMA_BYTES_MAX {
         return Err(ResolveError::TooLarge(json.len()));
+    }
+    if json.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() > SCHEMA_PARTS_MAX {
+        return Err(ResolveError::TooManyParts);
     }
     let schema = Schema::parse_str(json).map_err(|e| ResolveError::Syntax(e.to_string()))?;
     let Schema::Record(record) = &schema else { return Err(ResolveError::NotARecord) };
