@@ -20,6 +20,9 @@ use crate::config;
 const MISSING_FOR: Duration = Duration::from_secs(5);
 /// Whoever waited for a failed call shares its failure; the next one asks again.
 const UNAVAILABLE_FOR: Duration = Duration::from_millis(200);
+/// Whoever makes up ids is answered this often in a second, after this many at once.
+const MISSES_PER_SECOND: u32 = 100;
+const MISSES_AT_ONCE: u32 = 100;
 /// Ids remembered, known and denied; denied ones make room first.
 const IDS_MAX: usize = 4096;
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
@@ -35,7 +38,12 @@ struct Inner {
     schemas: Slots<u32, Arc<str>>,
     /// By subject and schema.
     ids: Slots<(String, String), u32>,
+    misses: Misses,
 }
+
+/// What ids nobody has registered may cost: when the next question that may be one is asked.
+#[derive(Default)]
+struct Misses(Mutex<Option<Instant>>);
 
 type Slots<K, T> = Mutex<HashMap<K, Arc<Slot<T>>>>;
 
@@ -94,7 +102,8 @@ impl Registry {
         let mut builder = SrSettings::new_builder(url.clone());
         let settings = builder.set_timeout(settings.timeout).no_proxy().build().expect(plain);
         let (schemas, ids) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { settings, http, url, schemas, ids }))
+        let misses = Misses::default();
+        Self(Arc::new(Inner { settings, http, url, schemas, ids, misses }))
     }
 
     /// Id of exactly this schema under this subject.
@@ -114,8 +123,10 @@ impl Registry {
     /// JSON text of a writer schema that is fit to read records with.
     pub async fn schema(&self, id: u32) -> Result<Arc<str>, RegistryError> {
         once(&self.0.schemas, id, async {
+            self.0.misses.room().await;
             let found = get_schema_by_id(id, &self.0.settings).await;
-            let found = found.map_err(|error| classify(error, || format!("schema {id}")))?;
+            let found = found.map_err(|error| classify(error, || format!("schema {id}")));
+            let found = found.inspect_err(|error| self.0.misses.count(error))?;
             let unusable = |reason: String| RegistryError::Unusable { id, reason };
             if found.schema_type != SchemaType::Avro {
                 return Err(unusable("it is not an Avro schema".to_owned()));
@@ -174,6 +185,25 @@ impl Registry {
         match answer.json::<RawError>().await {
             Ok(error) => Err(by_code(&error, || what.to_owned())),
             Err(_) => Err(unavailable(format!("status {status}"))),
+        }
+    }
+}
+
+impl Misses {
+    /// Waits until the registry may be asked for one more id that it may not have.
+    async fn room(&self) {
+        let due = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(due) = due {
+            tokio::time::sleep_until(due.into()).await;
+        }
+    }
+
+    fn count(&self, error: &RegistryError) {
+        if let RegistryError::Missing { .. } = error {
+            let each = Duration::from_secs(1) / MISSES_PER_SECOND;
+            let free = Instant::now().checked_sub(each * MISSES_AT_ONCE);
+            let mut due = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *due = (*due).max(free).map(|due| due + each);
         }
     }
 }

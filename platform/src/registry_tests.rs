@@ -100,6 +100,16 @@ async fn schema(State(fake): State<Arc<Fake>>, Path(id): Path<u32>) -> Response 
             let other = json!([{ "name": "t.Other", "subject": "other", "version": 1 }]);
             axum::Json(json!({ "schema": SCHEMA, "references": other })).into_response()
         }
+        2004 => {
+            let schema = format!("{}{SCHEMA}", " ".repeat(256 * 1024));
+            axum::Json(json!({ "schema": schema })).into_response()
+        }
+        2005 => {
+            let field = |at| json!({ "name": format!("f{at}"), "type": "long" });
+            let fields: Value = (0..501).map(field).collect();
+            let schema = json!({ "type": "record", "name": "Wide", "fields": fields }).to_string();
+            axum::Json(json!({ "schema": schema })).into_response()
+        }
         _ => error(404, 40403),
     };
     answer(&fake, healthy).await
@@ -214,6 +224,26 @@ async fn an_absent_id_is_missing_and_not_asked_for_again_at_once() {
 }
 
 #[tokio::test]
+async fn ids_that_nobody_registered_do_not_flood_the_registry() {
+    let world = World::new().await;
+    let begun = Instant::now();
+    let ask = async |id| world.registry.schema(id).await.unwrap_err();
+    for id in 10_000..10_200 {
+        for _ in 0..5 {
+            assert!(matches!(ask(id).await, RegistryError::Missing { .. }));
+        }
+    }
+    let paced = f64::from(200 - MISSES_AT_ONCE) / f64::from(MISSES_PER_SECOND);
+    assert!(begun.elapsed().as_secs_f64() >= paced, "{:?}", begun.elapsed());
+    assert_eq!(world.calls(), 200, "each was asked for once");
+    let paced = Instant::now();
+    for id in 1..=200 {
+        assert_eq!(world.registry.schema(id).await.as_deref(), Ok(SCHEMA));
+    }
+    assert!(paced.elapsed() < Duration::from_secs(1), "what is there waits for no pace");
+}
+
+#[tokio::test]
 async fn exactly_this_schema_is_looked_up() {
     let world = World::new().await;
     let other = SCHEMA.replace("long", "int");
@@ -227,7 +257,13 @@ async fn exactly_this_schema_is_looked_up() {
 #[tokio::test]
 async fn a_schema_unfit_to_read_with_is_not_handed_out() {
     let world = World::new().await;
-    for (id, wanted) in [(2001, "contains itself"), (2002, "not an Avro"), (2003, "refers to")] {
+    for (id, wanted) in [
+        (2001, "contains itself"),
+        (2002, "not an Avro"),
+        (2003, "refers to"),
+        (2004, "over the limit of 262144"),
+        (2005, "more than 500 fields"),
+    ] {
         let error = world.registry.schema(id).await.unwrap_err();
         assert!(matches!(error, RegistryError::Unusable { .. }), "{error}");
         assert!(error.to_string().contains(wanted), "{error}");

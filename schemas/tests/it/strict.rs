@@ -3,7 +3,9 @@
 
 use std::fs;
 
-use millrace_contract::{DecodeError, Event, Resolution, Writer};
+use millrace_contract::{
+    DecodeError, Event, FrameError, Resolution, ResolveError, Writer, frame, unframe,
+};
 use schemas::{OrderPlaced, StockReleased};
 use serde_json::{Value as Json, json};
 
@@ -42,6 +44,84 @@ fn trailing_bytes_are_refused() {
         let resolved = resolution.translate(&vector.datum);
         // The first byte is the absent field of the newer version.
         assert_eq!(resolved, Err(DecodeError::Trailing(1)), "{}", vector.file);
+    }
+}
+
+#[test]
+fn every_byte_that_follows_is_refused() {
+    for vector in vectors() {
+        let resolution = resolution(vector.kind.schema);
+        for byte in 0..=u8::MAX {
+            let longer = [vector.datum.as_slice(), &[byte]].concat();
+            let read = (vector.kind.decode)(&longer);
+            assert_eq!(read, Err(DecodeError::Trailing(1)), "{} and {byte}", vector.file);
+            let longer = [vector.datum.as_slice(), &[0, byte]].concat();
+            let read = resolution.translate(&longer);
+            assert_eq!(read, Err(DecodeError::Trailing(1)), "{} and {byte}, resolved", vector.file);
+        }
+    }
+}
+
+#[test]
+fn every_wrong_framing_is_refused() {
+    for vector in vectors() {
+        let framed = frame(7, &vector.datum);
+        assert_eq!(unframe(&framed), Ok((7, vector.datum.as_slice())));
+        for length in 0..5 {
+            assert_eq!(unframe(&framed[..length]), Err(FrameError::Short(length)));
+        }
+        for magic in 1..=u8::MAX {
+            let wrong = [&[magic], &framed[1..]].concat();
+            assert_eq!(unframe(&wrong), Err(FrameError::Magic(magic)), "{}", vector.file);
+        }
+    }
+}
+
+#[test]
+fn the_schema_of_another_type_reads_nothing_of_ours() {
+    for reader in schemas::EVENTS {
+        for writer in schemas::EVENTS.iter().filter(|writer| writer.name != reader.name) {
+            let refusal = Resolution::new(writer.schema, reader.schema).unwrap_err();
+            let (wanted, found) = (reader.name.to_owned(), writer.name.to_owned());
+            assert_eq!(refusal, ResolveError::OtherRecord { wanted, found });
+        }
+    }
+}
+
+#[test]
+fn text_that_is_not_utf_8_is_refused_in_every_field() {
+    for vector in vectors() {
+        let mut texts = vec![];
+        leaves(&vector.json, &mut texts);
+        for text in texts.into_iter().filter(|text| !text.is_empty()) {
+            let found = vector.datum.windows(text.len()).position(|it| it == text.as_bytes());
+            // Enums, times and amounts are written as numbers.
+            let Some(at) = found else { continue };
+            let mut damaged = vector.datum.clone();
+            damaged[at] = 0xff;
+            let read = (vector.kind.decode)(&damaged);
+            let refused = matches!(read, Err(DecodeError::Invalid { .. }));
+            assert!(refused, "{}: {text}: {read:?}", vector.file);
+        }
+    }
+}
+
+#[test]
+fn an_enum_has_no_other_symbol_and_a_union_no_other_branch() {
+    let file = |name: &str| vectors().into_iter().find(|vector| vector.file == name).unwrap();
+    for index in [-1, 99, i64::MIN] {
+        let mut refused = file("PaymentRefused.json");
+        refused.datum.pop();
+        Writer::new(&mut refused.datum).long(index);
+        let read = (refused.kind.decode)(&refused.datum);
+        let what = "enum has no such symbol";
+        assert!(matches!(read, Err(DecodeError::Invalid { what: w, .. }) if w == what), "{read:?}");
+        let mut cancelled = file("OrderCancelled.silent.json");
+        cancelled.datum.pop();
+        Writer::new(&mut cancelled.datum).long(index);
+        let read = (cancelled.kind.decode)(&cancelled.datum);
+        let what = "union has no such branch";
+        assert!(matches!(read, Err(DecodeError::Invalid { what: w, .. }) if w == what), "{read:?}");
     }
 }
 
@@ -94,6 +174,16 @@ fn bombs_are_refused_without_taking_memory() {
     }
     let grown = peak_kib() - before;
     assert!(grown < 64 * 1024, "the peak of resident memory grew by {grown} KiB");
+}
+
+/// Every text in a human form.
+fn leaves<'a>(json: &'a Json, texts: &mut Vec<&'a str>) {
+    match json {
+        Json::String(text) => texts.push(text),
+        Json::Array(items) => items.iter().for_each(|item| leaves(item, texts)),
+        Json::Object(fields) => fields.values().for_each(|field| leaves(field, texts)),
+        _ => {}
+    }
 }
 
 /// A `StockReleased` up to the head of its lines, and how many bytes that is.
