@@ -6,6 +6,7 @@ pub mod flow;
 #[rustfmt::skip]
 mod generated;
 mod ids;
+mod lines;
 
 use millrace_contract::{Event, Topic};
 

@@ -60,6 +60,23 @@ pub enum Refusal {
 #[error("order {0} was never placed here")]
 pub struct Unknown(pub OrderId);
 
+/// A fact that does not speak of what an order costs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("order {order} costs {costs}, not {told}")]
+pub struct OtherAmount {
+    /// The order.
+    pub order: OrderId,
+    /// Its total.
+    pub costs: Money,
+    /// What the fact says.
+    pub told: Money,
+}
+
+/// An article that nobody can sell.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the price of {0} is not positive")]
+pub struct Unpriced(pub Sku);
+
 /// What is to become an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
@@ -231,10 +248,22 @@ impl Desk {
         self.end(id, CancelledBy::Deadline, None, now)
     }
 
+    /// Whether a fact speaks of what the order costs; of an order that is not here, any does.
+    pub fn agrees(&self, order: OrderId, told: Money) -> Result<(), OtherAmount> {
+        match self.order(order).map(|order| order.total) {
+            Some(costs) if costs != told => Err(OtherAmount { order, costs, told }),
+            _ => Ok(()),
+        }
+    }
+
     /// The catalogue says something new of an article.
-    pub fn learn(&mut self, sku: Sku, product: Product) {
+    pub fn learn(&mut self, sku: Sku, product: Product) -> Result<(), Unpriced> {
+        if product.price.minor() <= 0 {
+            return Err(Unpriced(sku));
+        }
         self.products.insert(sku.clone(), product);
         self.changed_products.insert(sku);
+        Ok(())
     }
 
     /// Stock did its step.

@@ -1,6 +1,8 @@
 //! What orders says when it learns of facts, through the same door as in production: exactly one
 //! end, in whatever order the facts come.
 
+mod hostile;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

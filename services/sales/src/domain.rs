@@ -44,6 +44,11 @@ pub struct Sold {
     pub at: Timestamp,
 }
 
+/// A payment for what no order can have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the lines of order {0} are none, or not sound, or do not come to what was paid")]
+pub struct Invalid(pub OrderId);
+
 /// The sales in hand.
 #[derive(Debug, Default)]
 pub struct Sales {
@@ -90,13 +95,20 @@ impl Sales {
     }
 
     /// Records the sale of a paid order; `None` when it was decided before.
-    pub fn confirm(&mut self, paid: &PaymentAccepted, at: Timestamp) -> Option<SaleId> {
+    pub fn confirm(
+        &mut self,
+        paid: &PaymentAccepted,
+        at: Timestamp,
+    ) -> Result<Option<SaleId>, Invalid> {
         if self.sales.contains_key(&paid.order_id) {
-            return None;
+            return Ok(None);
+        }
+        if !OrderLine::make_up(&paid.lines, paid.amount) {
+            return Err(Invalid(paid.order_id));
         }
         let state = State::Confirmed(Sold { lines: paid.lines.clone(), total: paid.amount, at });
         self.decide(paid.order_id, paid.customer_id.clone(), paid.store_id.clone(), state);
-        Some(SaleId::of(paid.order_id))
+        Ok(Some(SaleId::of(paid.order_id)))
     }
 
     /// Takes the sale of a cancelled order back and says what it amounted to; `None` when nothing

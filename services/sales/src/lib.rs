@@ -5,6 +5,8 @@ pub mod domain;
 pub mod http;
 mod on;
 pub mod store;
+#[cfg(test)]
+mod tests;
 
 use millrace::Service;
 use schemas::{OrderCancelled, PaymentAccepted, SaleCancelled, SaleConfirmed};

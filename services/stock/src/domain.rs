@@ -103,7 +103,7 @@ pub enum Refusal {
 
 /// An order that no cart of ours can have made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("order {0} has a line whose quantity is not positive or too large")]
+#[error("the lines of order {0} are none, or not sound, or do not come to its total")]
 pub struct Invalid(pub OrderId);
 
 /// The levels and reservations in hand.
@@ -192,6 +192,9 @@ impl Shelf {
         if self.reservations.contains_key(&order) {
             return Ok(Reserved::Before);
         }
+        if !OrderLine::make_up(&placed.lines, placed.total) {
+            return Err(Invalid(order));
+        }
         let wanted = quantities(&placed.lines).ok_or(Invalid(order))?;
         let place = |sku: &Sku| (placed.store_id.clone(), sku.clone());
         let short = |(sku, wanted): (&Sku, &i64)| {
@@ -269,12 +272,12 @@ impl Shelf {
     }
 }
 
-/// What an order wants of each article; `None` when a quantity makes no sense.
+/// What an order wants of each article; `None` when it cannot be counted.
 fn quantities(lines: &[OrderLine]) -> Option<BTreeMap<Sku, i64>> {
     let mut wanted = BTreeMap::<Sku, i64>::new();
     for line in lines {
         let sum = wanted.entry(line.sku.clone()).or_default();
-        *sum = sum.checked_add(line.quantity).filter(|_| line.quantity > 0)?;
+        *sum = sum.checked_add(line.quantity)?;
     }
-    (!wanted.is_empty()).then_some(wanted)
+    Some(wanted)
 }

@@ -1,5 +1,7 @@
 //! What stock says when it learns of facts, through the same door as in production.
 
+mod hostile;
+
 use millrace::{Cause, Decide, Emit, Envelope, Event, EventId, Position, Timestamp};
 use schemas::{
     CancelledBy, CustomerId, Money, OrderCancelled, OrderId, OrderLine, OrderPlaced,

@@ -1,6 +1,8 @@
 //! The same facts give the same view, in whatever order they come and however often, and also
 //! when they are forgotten and told again.
 
+mod hostile;
+
 use proptest::prelude::*;
 use schemas::{RefusalReason, SaleId, Sku};
 

@@ -235,7 +235,7 @@ fn a_cart_merges_and_becomes_one_order_at_the_prices_of_the_checkout() {
     desk.add(cart, &sku("apple"), 3).unwrap();
     desk.set(cart, &sku("bread"), 1).unwrap();
     let dearer = Product { name: "apple".into(), price: cad(200), withdrawn: false };
-    desk.learn(sku("apple"), dearer);
+    desk.learn(sku("apple"), dearer).unwrap();
     let placed = desk.check_out(cart, order_id(), at(0)).unwrap();
     assert_eq!(placed.total, cad(5 * 200 + 250));
     assert_eq!(placed.lines.iter().map(|line| line.quantity).collect::<Vec<_>>(), [5, 1]);
@@ -249,7 +249,7 @@ fn a_cart_merges_and_becomes_one_order_at_the_prices_of_the_checkout() {
 fn what_cannot_be_ordered_is_refused_and_places_nothing() {
     let euro = Money::new(100, "EUR".parse().unwrap());
     let mut desk = desk(&[("apple", cad(100)), ("bread", euro), ("gold", cad(i64::MAX))]);
-    desk.learn(sku("old"), Product { name: "old".into(), price: cad(1), withdrawn: true });
+    desk.learn(sku("old"), Product { name: "old".into(), price: cad(1), withdrawn: true }).unwrap();
     let cases: [(&[(&str, i64)], Refusal); 5] = [
         (&[], Refusal::Empty),
         (&[("pear", 1)], Refusal::UnknownSku(sku("pear"))),

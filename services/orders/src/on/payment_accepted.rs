@@ -12,6 +12,7 @@ impl Decide<PaymentAccepted> for Desk {
     }
 
     fn decide(&mut self, fact: &Envelope<PaymentAccepted>, emit: &mut Emit) -> Result<(), Poison> {
+        self.agrees(fact.event.order_id, fact.event.amount).map_err(Poison::new)?;
         self.paid(fact.event.order_id, emit.now()).map_err(Poison::new)
     }
 }

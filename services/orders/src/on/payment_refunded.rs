@@ -12,6 +12,7 @@ impl Decide<PaymentRefunded> for Desk {
     }
 
     fn decide(&mut self, fact: &Envelope<PaymentRefunded>, _emit: &mut Emit) -> Result<(), Poison> {
+        self.agrees(fact.event.order_id, fact.event.amount).map_err(Poison::new)?;
         self.undone(fact.event.order_id, |order| &mut order.payment).map_err(Poison::new)
     }
 }

@@ -13,6 +13,7 @@ impl Decide<PaymentRefused> for Desk {
 
     fn decide(&mut self, fact: &Envelope<PaymentRefused>, emit: &mut Emit) -> Result<(), Poison> {
         let order_id = fact.event.order_id;
+        self.agrees(order_id, fact.event.amount).map_err(Poison::new)?;
         if let Some(order) = self.refused(order_id, emit.now()).map_err(Poison::new)? {
             emit.fact(OrderRefused {
                 order_id,

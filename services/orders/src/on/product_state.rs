@@ -12,7 +12,6 @@ impl Decide<ProductState> for Desk {
 
     fn decide(&mut self, fact: &Envelope<ProductState>, _emit: &mut Emit) -> Result<(), Poison> {
         let ProductState { sku, name, price, withdrawn, .. } = fact.event.clone();
-        self.learn(sku, Product { name, price, withdrawn });
-        Ok(())
+        self.learn(sku, Product { name, price, withdrawn }).map_err(Poison::new)
     }
 }

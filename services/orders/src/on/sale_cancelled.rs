@@ -12,6 +12,7 @@ impl Decide<SaleCancelled> for Desk {
     }
 
     fn decide(&mut self, fact: &Envelope<SaleCancelled>, _emit: &mut Emit) -> Result<(), Poison> {
+        self.agrees(fact.event.order_id, fact.event.total).map_err(Poison::new)?;
         self.undone(fact.event.order_id, |order| &mut order.sale).map_err(Poison::new)
     }
 }

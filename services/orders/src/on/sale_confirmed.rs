@@ -13,6 +13,7 @@ impl Decide<SaleConfirmed> for Desk {
 
     fn decide(&mut self, fact: &Envelope<SaleConfirmed>, emit: &mut Emit) -> Result<(), Poison> {
         let order_id = fact.event.order_id;
+        self.agrees(order_id, fact.event.total).map_err(Poison::new)?;
         if let Some(order) = self.sold_as(order_id, emit.now()).map_err(Poison::new)? {
             emit.fact(OrderConfirmed {
                 order_id,

@@ -12,6 +12,7 @@ impl Decide<StockReserved> for Desk {
     }
 
     fn decide(&mut self, fact: &Envelope<StockReserved>, emit: &mut Emit) -> Result<(), Poison> {
+        self.agrees(fact.event.order_id, fact.event.total).map_err(Poison::new)?;
         self.reserved(fact.event.order_id, emit.now()).map_err(Poison::new)
     }
 }

@@ -48,7 +48,7 @@ proptest! {
         let mut taken_back = BTreeMap::<usize, usize>::new();
         for (n, (order, is_paid)) in story.iter().enumerate() {
             if *is_paid {
-                let sold = sales.confirm(&paid(*order), at(n));
+                let sold = sales.confirm(&paid(*order), at(n)).unwrap();
                 prop_assert!(sold.is_none_or(|id| id == SaleId::of(order_id(*order))));
                 *confirmed.entry(*order).or_default() += usize::from(sold.is_some());
             } else if let Some(total) = sales.cancel(&cancelled(*order), at(n)) {
@@ -70,14 +70,14 @@ proptest! {
 fn a_late_sale_after_its_cancellation_is_not_recorded() {
     let mut sales = Sales::default();
     assert_eq!(sales.cancel(&cancelled(0), at(1)), None);
-    assert_eq!(sales.confirm(&paid(0), at(2)), None);
+    assert_eq!(sales.confirm(&paid(0), at(2)), Ok(None));
     assert_eq!(sales.of(order_id(0)).map(|sale| &sale.state), Some(&State::Tombstone));
 }
 
 #[test]
 fn a_cancelled_sale_keeps_what_was_sold_and_when() {
     let mut sales = Sales::default();
-    sales.confirm(&paid(0), at(1));
+    sales.confirm(&paid(0), at(1)).unwrap();
     assert_eq!(sales.cancel(&cancelled(0), at(2)), Some(paid(0).amount));
     let state = &sales.of(order_id(0)).unwrap().state;
     assert_eq!(state.sold().map(|sold| sold.at), Some(at(1)));

@@ -13,7 +13,7 @@ impl Decide<PaymentAccepted> for Sales {
 
     fn decide(&mut self, fact: &Envelope<PaymentAccepted>, emit: &mut Emit) -> Result<(), Poison> {
         let paid = &fact.event;
-        if let Some(sale_id) = self.confirm(paid, emit.now()) {
+        if let Some(sale_id) = self.confirm(paid, emit.now()).map_err(Poison::new)? {
             emit.fact(SaleConfirmed {
                 order_id: paid.order_id,
                 sale_id,

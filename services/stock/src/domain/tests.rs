@@ -46,7 +46,10 @@ fn placed(n: usize, asked: &Asked) -> OrderPlaced {
         customer_id: CustomerId::new("anna").unwrap(),
         store_id: StoreId::new(STORES[asked.store]).unwrap(),
         lines: asked.lines.iter().map(line).collect(),
-        total: Money::new(100, currency),
+        total: Money::new(
+            asked.lines.iter().fold(0, |sum, it| it.1.wrapping_mul(100).wrapping_add(sum)),
+            currency,
+        ),
     }
 }
 
