@@ -1,7 +1,9 @@
-//! The documents that are made from the code: the flow of facts and the canvas of every service.
+//! The documents that are made from the code: the flow of facts, the canvas of every service, and
+//! what shows each fault.
 //! It only reads and writes files of this repository; the walls themselves stand in `tests/it`.
 
 pub mod canvas;
+pub mod faults;
 mod markdown;
 pub mod topology;
 
@@ -47,10 +49,13 @@ pub fn settings(service: &str) -> serde_json::Value {
 /// Every generated document, as it must be now.
 pub fn documents() -> anyhow::Result<Vec<Document>> {
     let services = services();
-    let mut documents = vec![Document {
-        path: PathBuf::from("docs/topology.md"),
-        text: topology::document(&services),
-    }];
+    let mut documents = vec![
+        Document { path: PathBuf::from("docs/topology.md"), text: topology::document(&services) },
+        Document {
+            path: PathBuf::from("docs/operations/faults.md"),
+            text: faults::document(&root())?,
+        },
+    ];
     for service in &services {
         let folder = Path::new("services").join(service.name());
         let tables = canvas::tables(&root().join(&folder).join("migrations"))?;

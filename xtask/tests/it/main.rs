@@ -3,6 +3,7 @@
 
 mod configuration;
 mod documents;
+mod faults;
 mod layout;
 mod licences;
 mod promises;
