@@ -2,6 +2,7 @@
 //! transaction; the answer under an idempotency key is stored in it too.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::http::header::{LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -11,11 +12,13 @@ use sha2::{Digest, Sha256};
 use sqlx::Row;
 use tokio::sync::watch;
 
-use crate::core::{Core, in_time};
+use crate::core::{Core, within};
 use crate::emit::Origin;
 use crate::service::WorkingSet;
 use crate::{Caller, Emit, Fault, IdempotencyKey, Problem, Tx, fail};
 
+/// A client hears within this time that the database does not answer, before its patience ends.
+const COMMAND_TIME_MAX: Duration = Duration::from_millis(4_500);
 /// A deadlock or a serialization failure repeats the transaction this often.
 const ATTEMPTS_MAX: usize = 3;
 
@@ -97,10 +100,10 @@ impl Door {
         W: WorkingSet,
         T: Send,
     {
-        let mut tries = 1;
+        let (mut tries, deadline) = (1, Instant::now() + COMMAND_TIME_MAX);
         loop {
             let work = Box::pin(self.attempt(caller, &keys, &mut decide));
-            match bounded(work).await {
+            match before(deadline, work).await {
                 Err(Refused::Fault(fault)) if tries < ATTEMPTS_MAX && is_conflict(&fault) => {
                     tries += 1;
                 }
@@ -126,10 +129,10 @@ impl Door {
     {
         let request = serde_json::to_vec(request).unwrap_or_default();
         let request = Sha256::digest(&request).to_vec();
-        let mut tries = 1;
+        let (mut tries, deadline) = (1, Instant::now() + COMMAND_TIME_MAX);
         loop {
             let work = Box::pin(self.attempt_once(caller, key, &request, &keys, &mut decide));
-            match bounded(work).await {
+            match before(deadline, work).await {
                 Err(Refused::Fault(fault)) if is_lock_timeout(&fault) => return Err(running()),
                 Err(Refused::Fault(fault)) if tries < ATTEMPTS_MAX && is_conflict(&fault) => {
                     tries += 1;
@@ -143,7 +146,8 @@ impl Door {
 
     /// A connection for a query.
     pub async fn read(&self) -> Result<Tx, Problem> {
-        Ok(in_time(Tx::read(&self.core.pool, self.core.settings.clone())).await?)
+        let read = Tx::read(&self.core.pool, self.core.settings.clone());
+        Ok(within(COMMAND_TIME_MAX, read).await?)
     }
 
     /// The service's own settings, of the type given to `ServiceBuilder::settings`.
@@ -243,8 +247,12 @@ impl Door {
     }
 }
 
-async fn bounded<T>(work: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
-    in_time(async { Ok(work.await) }).await?
+async fn before<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, Refused>>,
+) -> Result<T, Refused> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    within(left, async { Ok(work.await) }).await?
 }
 
 /// Takes the key for this transaction; waits when another one holds it.

@@ -34,9 +34,15 @@ impl Config {
         let wrong = format!("is `{}`, not address:port; write 127.0.0.1:8080", http.listen);
         hold(has_port(&http.listen), "http.listen", &wrong)?;
         hold(http.body_bytes_max > 0, "http.body_bytes_max", "is 0; write 256KiB")?;
+        hold(http.requests_max > 0, "http.requests_max", "is 0; write 512")?;
         hold(http.connections_max > 0, "http.connections_max", "is 0; write 1024")?;
         positive("http.header_timeout", http.header_timeout)?;
         positive("http.body_timeout", http.body_timeout)?;
+        positive("http.answer_timeout", http.answer_timeout)?;
+        at_least(
+            ("http.request_timeout", http.request_timeout),
+            ("http.answer_timeout", http.answer_timeout),
+        )?;
         at_least(
             ("http.request_timeout", http.request_timeout),
             ("http.body_timeout", http.body_timeout),

@@ -91,9 +91,14 @@ pub struct Http {
     /// How long a body may take to arrive.
     #[serde(with = "units::duration")]
     pub body_timeout: Duration,
+    /// How long the answer to a whole request may take, unless the request asks to wait.
+    #[serde(with = "units::duration")]
+    pub answer_timeout: Duration,
     /// How long a request may take as a whole.
     #[serde(with = "units::duration")]
     pub request_timeout: Duration,
+    /// Requests handled at the same time; more are refused at once.
+    pub requests_max: usize,
     /// Connections served at the same time; more wait to be accepted.
     pub connections_max: usize,
 }
@@ -260,7 +265,9 @@ impl Default for Http {
             body_bytes_max: 256 * 1024,
             header_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_millis(4_800),
             request_timeout: Duration::from_secs(30),
+            requests_max: 512,
             connections_max: 1024,
         }
     }

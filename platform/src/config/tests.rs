@@ -248,7 +248,7 @@ fn a_value_of_the_wrong_kind_names_key_and_origin() {
 }
 
 /// One setting that contradicts another or itself, and how the refusal begins.
-const CONTRADICTIONS: [(&str, &str, &str); 28] = [
+const CONTRADICTIONS: [(&str, &str, &str); 30] = [
     ("kafka.bootstrap_servers", "broker", "is `broker`, not host:port"),
     ("kafka.bootstrap_servers", "", "is ``, not host:port"),
     ("registry.url", "registry:8081", "is not an http or https URL"),
@@ -258,10 +258,12 @@ const CONTRADICTIONS: [(&str, &str, &str); 28] = [
     ("database.statement_timeout", "0s", "is 0s"),
     ("http.listen", "8080", "is `8080`, not address:port"),
     ("http.body_bytes_max", "0", "is 0"),
+    ("http.requests_max", "0", "is 0"),
     ("http.connections_max", "0", "is 0"),
     ("http.header_timeout", "0s", "is 0s"),
     ("http.body_timeout", "0s", "is 0s"),
-    ("http.request_timeout", "1s", "is 1s, less than http.body_timeout (10s); raise it to 10s"),
+    ("http.answer_timeout", "0s", "is 0s"),
+    ("http.request_timeout", "6s", "is 6s, less than http.body_timeout (10s); raise it to 10s"),
     ("consume.batch_records_max", "0", "is 0"),
     ("consume.batch_bytes_max", "0", "is 0"),
     ("consume.retry_base", "0s", "is 0s"),

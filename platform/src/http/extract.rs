@@ -83,6 +83,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Err(Problem::new(status, "unsupported_media_type", detail));
         }
+        if request.headers().get(header::CONTENT_ENCODING).is_some_and(|it| it != "identity") {
+            let detail = "The body must be sent as it is, without Content-Encoding.";
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Problem::new(status, "unsupported_encoding", detail));
+        }
         let bytes = Bytes::from_request(request, state).await;
         let bytes = bytes.map_err(|rejection| Problem::of_status(rejection.status()))?;
         parse(&bytes).map(Self)
@@ -112,6 +117,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            let detail = "The query is not valid: no text may have the character U+0000.";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail));
+        }
         match axum::extract::Query::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
             Err(rejection) => {
@@ -186,17 +195,28 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         refusal(error.inner(), Some(pointer))
     })?;
     input.end().map_err(|error| refusal(&error, None))?;
-    Ok(value)
+    match has_nul(bytes) {
+        true => Err(unfit("The body has a text with the character U+0000, which is not stored.")),
+        false => Ok(value),
+    }
+}
+
+/// Whether a text of this JSON has the character that the database does not store. JSON knows it
+/// only as an escape, and a backslash before an escape is an escape itself.
+fn has_nul(json: &[u8]) -> bool {
+    let escapes = json.windows(6).enumerate().filter(|(_, bytes)| bytes == b"\\u0000");
+    let slashes = |at: usize| json[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+    escapes.into_iter().any(|(at, _)| slashes(at) % 2 == 0)
+}
+
+fn unfit(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail)
 }
 
 fn refusal(error: &serde_json::Error, pointer: Option<String>) -> Problem {
     match error.classify() {
         Category::Data => {
-            let problem = Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_body",
-                "The body is JSON but not what this command takes.",
-            );
+            let problem = unfit("The body is JSON but not what this command takes.");
             match pointer {
                 Some(pointer) => problem.at(pointer, plain(error)),
                 None => problem,

@@ -14,6 +14,7 @@ use futures::FutureExt as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use millrace_contract::TraceContext;
 use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
+use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -22,6 +23,8 @@ use super::{Caller, Problem};
 use crate::config;
 use crate::telemetry::{Metrics, Tracing, parse_traceparent, traceparent};
 
+/// A request that asks for news in this way takes as long as it wants to wait.
+const WAIT: &str = "wait=";
 const REQUEST_ID: &str = "x-request-id";
 const REQUEST_ID_MAX: usize = 128;
 const TRACEPARENT: &str = "traceparent";
@@ -38,6 +41,8 @@ pub(super) struct Guard {
     pub(super) tracing: Tracing,
     /// Routes of the platform itself: probes leave no spans.
     pub(super) untraced: &'static [&'static str],
+    /// Places for requests to the service's own routes.
+    pub(super) places: Semaphore,
 }
 
 /// Serves one request under the limits, as a span, and answers errors as problems.
@@ -66,7 +71,17 @@ pub(super) async fn guard(
     let around = opentelemetry::Context::new().with_remote_span_context(context);
     let logged =
         tracing::error_span!("request", service = guard.service, route, trace_id, request_id);
-    let handled = limited(&guard.limits, request, next).instrument(logged);
+    let place = match guard.untraced.contains(&route) {
+        true => None,
+        false => Some(guard.places.try_acquire()),
+    };
+    let handled = async {
+        match place {
+            Some(Err(_)) => crowded(),
+            _ => limited(&guard.limits, request, next).await,
+        }
+    };
+    let handled = handled.instrument(logged);
     let answer = handled.with_context(around).await;
     let mut answer = explained(answer, &Place { path: &path, trace_id: trace_id.as_deref() });
     let id = HeaderValue::from_str(&request_id).expect("checked to be visible ASCII");
@@ -81,15 +96,25 @@ pub(super) async fn guard(
     answer
 }
 
+/// Refused before anything of it is read: whoever is in already is finished first.
+fn crowded() -> Response {
+    let detail = "The service has more to do than it can. Try again.";
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
+    closing(problem.retry_after(1))
+}
+
 /// Reads the whole body, then runs the handler, both against the clock.
 async fn limited(limits: &config::Http, request: Request, next: Next) -> Response {
+    let waits = request.uri().query().is_some_and(|query| query.contains(WAIT));
+    let patience = if waits { limits.request_timeout } else { limits.answer_timeout };
     let handled = async {
         let (parts, body) = request.into_parts();
         let body = match whole(body, limits.body_bytes_max, limits.body_timeout).await {
             Ok(body) => body,
             Err(problem) => return closing(problem),
         };
-        next.run(Request::from_parts(parts, Body::from(body))).await
+        let answer = next.run(Request::from_parts(parts, Body::from(body)));
+        tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| late())
     };
     let handled = AssertUnwindSafe(handled).catch_unwind();
     match tokio::time::timeout(limits.request_timeout, handled).await {
@@ -98,11 +123,13 @@ async fn limited(limits: &config::Http, request: Request, next: Next) -> Respons
             tracing::error!("a handler panicked");
             Problem::internal().into_response()
         }
-        Err(_) => {
-            let detail = "The request took too long and was given up.";
-            Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", detail).into_response()
-        }
+        Err(_) => late(),
     }
+}
+
+fn late() -> Response {
+    let detail = "The request took too long and was given up.";
+    Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", detail).into_response()
 }
 
 async fn whole(body: Body, bytes_max: usize, deadline: Duration) -> Result<Bytes, Problem> {

@@ -176,6 +176,7 @@ fn advice(code: &str) -> &'static str {
         "invalid_body" => "Send what /openapi.json says of this path; `errors` has every place.",
         "invalid_path" => "Correct the parameter of the path that `detail` names.",
         "invalid_query" => "Correct the parameter of the query that `detail` names.",
+        "unsupported_encoding" => "Send the body as it is, without Content-Encoding.",
         "unsupported_media_type" => "Send the body with Content-Type: application/json.",
         "body_too_large" => "Send less at once: divide the request into smaller ones.",
         "incomplete_body" | "slow_body" | "timeout" | "idempotency_key_in_use" => {
@@ -186,7 +187,7 @@ fn advice(code: &str) -> &'static str {
         "idempotency_key_reused" => "Send a new key with a request that is not the one before.",
         "not_found" => "Compare the path with /openapi.json.",
         "method_not_allowed" => "Use one of the methods that the header Allow names.",
-        "unavailable" | "not_ready" | "not_started" => {
+        "unavailable" | "overloaded" | "not_ready" | "not_started" => {
             "Wait as long as the header Retry-After says, then try again; /readyz?verbose tells why."
         }
         "internal" => "The fault is ours: report the `trace_id` of the answer.",

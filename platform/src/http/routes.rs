@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::middleware::{Guard, guard};
@@ -56,7 +57,8 @@ where
     let (ready, started, shown) = (health.clone(), health, metrics.clone());
     let version = env!("CARGO_PKG_VERSION");
     let limits = limits.clone();
-    let layer = Arc::new(Guard { service: name, limits, metrics, tracing, untraced: &OWN });
+    let places = Semaphore::new(limits.requests_max);
+    let layer = Arc::new(Guard { service: name, limits, metrics, tracing, untraced: &OWN, places });
     own.with_state(state)
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(async move |query: RawQuery| readyz(&ready, &query)))

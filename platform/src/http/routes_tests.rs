@@ -1,10 +1,12 @@
 //! Tests of everything that surrounds handlers, through the whole router of a service.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Request};
+use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -56,7 +58,7 @@ async fn caller(caller: Caller) -> Json<Value> {
 
 #[utoipa::path(get, path = "/v1/fail/{how}", params(("how" = String, Path)), responses((status = 200)))]
 async fn fail(
-    State(never): State<Duration>,
+    State(Hands { never, .. }): State<Hands>,
     Path(how): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     match how.as_str() {
@@ -83,7 +85,23 @@ async fn plain() -> (StatusCode, &'static str) {
     (StatusCode::GONE, "gone for good")
 }
 
-fn all() -> OpenApiRouter<Duration> {
+/// Waits until it is let go.
+#[utoipa::path(get, path = "/v1/busy", responses((status = 200)))]
+async fn busy(State(hands): State<Hands>) -> &'static str {
+    hands.entered.add_permits(1);
+    hands.go.acquire().await.unwrap().forget();
+    "done"
+}
+
+/// What the handlers of these tests share with them.
+#[derive(Clone)]
+struct Hands {
+    never: Duration,
+    entered: Arc<Semaphore>,
+    go: Arc<Semaphore>,
+}
+
+fn all() -> OpenApiRouter<Hands> {
     OpenApiRouter::new()
         .routes(routes!(place))
         .routes(routes!(show))
@@ -92,12 +110,14 @@ fn all() -> OpenApiRouter<Duration> {
         .routes(routes!(fail))
         .routes(routes!(any))
         .routes(routes!(plain))
+        .routes(routes!(busy))
 }
 
 struct World {
     router: Router,
     health: Health,
     metrics: Metrics,
+    hands: Hands,
 }
 
 struct Answer {
@@ -108,18 +128,22 @@ struct Answer {
 
 impl World {
     fn new() -> Self {
-        let limits = config::Http {
+        Self::with(config::Http {
             body_bytes_max: 256,
             body_timeout: Duration::from_millis(50),
             request_timeout: Duration::from_millis(100),
             ..config::Http::default()
-        };
+        })
+    }
+
+    fn with(limits: config::Http) -> Self {
         let (health, metrics) = (Health::new(), Metrics::new("shop", "retail.shop", "0"));
         let tracing = Tracing::start("shop", &Config::default(), "0");
-        let hour = Duration::from_secs(3600);
+        let (entered, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let hands = Hands { never: Duration::from_secs(3600), entered, go };
         let (h, m) = (health.clone(), metrics.clone());
-        let router = router("shop", "Sells.", all(), hour, h, m, tracing, &limits);
-        Self { router, health, metrics }
+        let router = router("shop", "Sells.", all(), hands.clone(), h, m, tracing, &limits);
+        Self { router, health, metrics, hands }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -313,6 +337,89 @@ async fn what_goes_wrong_inside_is_not_told() {
 #[tokio::test]
 async fn a_handler_that_hangs_is_given_up() {
     World::new().get("/v1/fail/hang", &[]).await.problem(504, "timeout");
+}
+
+#[tokio::test]
+async fn a_handler_has_less_time_unless_the_request_asks_to_wait() {
+    let answer_timeout = Duration::from_millis(50);
+    let world = World::with(config::Http { answer_timeout, ..config::Http::default() });
+    world.get("/v1/fail/hang", &[]).await.problem(504, "timeout");
+    let mut waiting = Box::pin(world.get("/v1/busy?wait=10s", &[]));
+    let early = tokio::time::timeout(answer_timeout * 4, &mut waiting).await;
+    assert!(early.is_err(), "it was not given the time it asked for");
+    world.hands.go.add_permits(1);
+    assert_eq!(waiting.await.status, 200);
+}
+
+#[tokio::test]
+async fn overload_is_refused_at_once_and_what_is_in_hand_is_finished() {
+    let requests_max = 10;
+    let world = World::with(config::Http { requests_max, ..config::Http::default() });
+    let mut held = futures::stream::FuturesUnordered::new();
+    (0..requests_max).for_each(|_| held.push(world.get("/v1/busy", &[])));
+    // They run until each of them waits inside its handler.
+    assert!(futures::poll!(held.next()).is_pending());
+    assert_eq!(world.hands.entered.available_permits(), requests_max);
+    for _ in 0..10 * requests_max {
+        let answer = world.get("/v1/orders/1?limit=1", &[]).await;
+        answer.problem(503, "overloaded");
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    assert_eq!(world.get("/livez", &[]).await.status, 200, "probes are not refused");
+    assert_eq!(world.get("/metrics", &[]).await.status, 200);
+    world.hands.go.add_permits(requests_max);
+    let answers: Vec<Answer> = held.collect().await;
+    assert!(answers.iter().all(|answer| (answer.status, answer.text.as_str()) == (200, "done")));
+    assert_eq!(world.get("/v1/orders/1?limit=1", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn texts_come_as_they_were_sent_and_nul_is_refused() {
+    let world = World::new();
+    let any = async |body: String| {
+        let request = Request::post("/v1/any").header("content-type", JSON);
+        world.send(request.body(body.into()).unwrap()).await
+    };
+    for text in ODD_TEXTS {
+        let answer = any(json!({ "text": text }).to_string()).await;
+        assert_eq!((answer.status, &answer.json()["text"]), (200, &json!(text)));
+    }
+    for nul in [r#""\u0000""#, r#"{"a":["x\u0000"]}"#, r#"{"\u0000":1}"#, r#""\\\u0000""#] {
+        any(nul.to_owned()).await.problem(422, "invalid_body");
+    }
+    for harmless in [r#""\\u0000""#, r#""\u00001""#.replace("00001", "00011").as_str()] {
+        assert_eq!(any(harmless.to_owned()).await.status, 200, "{harmless}");
+    }
+    for malformed in ["\"\0\"", r#""\ud800""#, "\"\u{7}\"", "\"\n\""] {
+        any(malformed.to_owned()).await.problem(400, "malformed_json");
+    }
+    world.get("/v1/orders/1?limit=1&x=%00", &[]).await.problem(400, "invalid_query");
+}
+
+/// What somebody may write into any field.
+const ODD_TEXTS: [&str; 7] = [
+    "'; DROP TABLE orders; --",
+    "a\r\nset-cookie: b=c",
+    "\u{1b}[31mred\u{1b}[0m",
+    "\u{202e}txt.exe",
+    "\u{feff}\u{200b}",
+    "${jndi:ldap://x}{{7*7}}%s%n",
+    "\u{1f600}\u{10ffff}",
+];
+
+#[tokio::test]
+async fn a_body_that_says_the_same_twice_or_counts_beyond_reason_is_refused() {
+    let world = World::new();
+    let twice = r#"{"lines":[{"sku":"a","sku":"b","quantity":1}]}"#;
+    world.post(JSON, twice).await.problem(422, "invalid_body");
+    for huge in ["1e999", "18446744073709551616", "-1e999"] {
+        let body = format!(r#"{{"lines":[{{"sku":"a","quantity":{huge}}}]}}"#);
+        let status = world.post(JSON, body).await.status;
+        assert!([400, 422].contains(&status), "{huge}: {status}");
+    }
+    let packed = Request::post("/v1/orders").header("content-type", JSON);
+    let packed = packed.header("content-encoding", "gzip").body(vec![0x1f, 0x8b, 8, 0].into());
+    world.send(packed.unwrap()).await.problem(415, "unsupported_encoding");
 }
 
 #[tokio::test]
