@@ -190,6 +190,8 @@ pub(crate) fn consumer(config: &Config, group: &str, client_id: &str) -> ClientC
         .set("queued.max.messages.kbytes", "16384")
         .set("fetch.message.max.bytes", "1048576")
         .set("max.poll.interval.ms", "300000")
+        // The only word of a broker that stands still, see the listener of the polling thread.
+        .set("statistics.interval.ms", "500")
         .set("topic.metadata.refresh.interval.ms", "10000");
     let passed = &config.kafka.properties;
     if passed.get("group.protocol").is_none_or(|protocol| protocol == "classic") {

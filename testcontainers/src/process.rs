@@ -208,14 +208,19 @@ impl Process {
         Some(status)
     }
 
-    /// Sends a signal; `Kill` goes to everything it started as well. One that has ended already
-    /// is left alone.
+    /// Sends a signal; `Kill` goes to everything it started as well, `Stop` and `Continue` to its
+    /// children, of which Postgres has one for each connection. One that has ended already is left
+    /// alone.
     pub fn signal(&mut self, signal: Signal) {
         if self.exited().is_some() {
             return;
         }
         let group = if signal == Signal::Kill { "-" } else { "" };
-        let script = format!("kill -s {} -- {group}{}", signal.name(), self.child.id());
+        let (name, id) = (signal.name(), self.child.id());
+        let mut script = format!("kill -s {name} -- {group}{id}");
+        if matches!(signal, Signal::Stop | Signal::Continue) {
+            script += &format!("; kill -s {name} -- $(cat /proc/{id}/task/{id}/children)");
+        }
         // The process may end between the look and the signal: that is what was wanted anyway.
         drop(Command::new("/bin/sh").args(["-c", &script]).stderr(Stdio::null()).status());
     }

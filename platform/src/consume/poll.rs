@@ -13,7 +13,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, Statistics, TopicPartitionList};
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
 use super::arrive::Record;
@@ -28,6 +28,9 @@ const HANDED_OVER_MAX: usize = 1_000;
 const REVOKE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// One look for a broker holds up polling no longer.
 const BROKER_LOOK_MAX: Duration = Duration::from_millis(500);
+/// A broker that sends nothing for so long stands still: even an idle member hears of its
+/// heartbeats.
+const BROKER_SILENCE_MAX: Duration = Duration::from_secs(3);
 /// Marks an offset as committed by a member; one that was set by a tool is not marked.
 const OURS: &str = "handled";
 /// Looking up offsets takes no longer.
@@ -64,6 +67,7 @@ pub(crate) struct Listener {
     condition: Condition,
     joined: AtomicBool,
     brokers_down: AtomicBool,
+    silent: AtomicBool,
 }
 
 /// Joins the group and starts polling.
@@ -85,6 +89,7 @@ pub(crate) fn start(
         condition,
         joined: AtomicBool::new(false),
         brokers_down: AtomicBool::new(false),
+        silent: AtomicBool::new(false),
     };
     let group = names.group(domain, core.service);
     let client_id = kafka::client_id(&core.config, core.service);
@@ -334,6 +339,8 @@ impl Listener {
     fn tell(&self) {
         if self.brokers_down.load(Ordering::Relaxed) {
             self.condition.not("no broker is in reach");
+        } else if self.silent.load(Ordering::Relaxed) {
+            self.condition.not("no broker says anything");
         } else if self.joined.load(Ordering::Relaxed) {
             self.condition.ok();
         } else {
@@ -358,6 +365,16 @@ impl Listener {
 }
 
 impl ClientContext for Listener {
+    /// A broker that stands still with its connections open makes no error for a minute.
+    fn stats(&self, statistics: Statistics) {
+        let connected = statistics.brokers.values().filter(|broker| broker.state == "UP");
+        let heard = connected.map(|broker| broker.rxidle).min();
+        let silent = heard.is_some_and(|micros| micros > BROKER_SILENCE_MAX.as_micros() as i64);
+        if self.silent.swap(silent, Ordering::Relaxed) != silent {
+            self.tell();
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "consumer");
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {

@@ -17,7 +17,7 @@ use sqlx::{Connection, PgConnection, Row};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use partitions::{Horizon, maintain};
-use publish::{Outgoing, Publisher};
+use publish::{Outcome, Outgoing, Publisher};
 
 use crate::core::Core;
 use crate::kafka::SHARDS;
@@ -37,6 +37,8 @@ const BLOCKED_MAX: usize = 10_000;
 const RESTART_MAX: Duration = Duration::from_secs(5);
 /// After a session of this length the pauses between sessions begin small again.
 const HEALTHY: Duration = Duration::from_secs(30);
+/// A batch that waits longer for its acknowledgements is told of.
+const ACK_PATIENCE: Duration = Duration::from_secs(3);
 /// No statement of the relay takes longer.
 const STATEMENT_MAX: Duration = Duration::from_secs(10);
 
@@ -195,7 +197,7 @@ impl Session {
             return Ok(0);
         }
         fail::point("relay.before_produce");
-        let outcome = self.publisher.publish(&self.core, &rows).await;
+        let outcome = self.publish(&rows).await;
         fail::point("relay.after_ack");
         self.mark_sent(&rows, &outcome.acknowledged).await?;
         fail::point("relay.after_mark");
@@ -220,6 +222,18 @@ impl Session {
         match outcome.failed {
             Some(fault) => Err(fault),
             None => Ok(outcome.acknowledged.len()),
+        }
+    }
+
+    /// Says that it is not ready while the broker keeps it waiting.
+    async fn publish(&self, rows: &[Outgoing]) -> Outcome {
+        let mut published = std::pin::pin!(self.publisher.publish(&self.core, rows));
+        match tokio::time::timeout(ACK_PATIENCE, &mut published).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.condition.not("the broker keeps its acknowledgements waiting");
+                published.await
+            }
         }
     }
 

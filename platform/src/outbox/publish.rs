@@ -17,9 +17,9 @@ use crate::core::Core;
 use crate::kafka::{self, Names};
 
 /// The broker must show its topics within this time.
-const LOOK_MAX: Duration = Duration::from_secs(5);
+const LOOK_MAX: Duration = Duration::from_secs(2);
 /// A relay with nothing to send looks for the broker this often.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A row of the outbox.
 pub(super) struct Outgoing {

@@ -3,6 +3,7 @@
 
 mod away;
 mod crash;
+mod frozen;
 mod view;
 
 use super::order::gapless;
