@@ -3,7 +3,9 @@
 mod away;
 mod batch;
 mod bench;
+mod database;
 mod door;
+mod hostile;
 mod native;
 mod once;
 mod order;

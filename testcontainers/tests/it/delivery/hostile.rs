@@ -1,0 +1,127 @@
+//! What strangers send to the front door and put on the topics, as far as it harms nobody: it is
+//! carried as it is, or passed over.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use millrace::admin::RawRecord;
+use serde_json::json;
+
+use super::Bench;
+use crate::tally;
+use crate::tally::facts::NOTES;
+
+/// What somebody may write into any text.
+const ODD_TEXTS: [&str; 6] = [
+    "'; DROP TABLE book; --",
+    "a\r\nce_id: b",
+    "\u{1b}[31mred\u{1b}[0m",
+    "\u{202e}txt.exe",
+    "\u{feff}\u{200b}$1 %s {}",
+    "\u{1f600}\u{10ffff}",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_texts_are_carried_as_they_are_from_the_door_to_the_rows() -> Result<()> {
+    let bench = Bench::new().await?;
+    let writer = bench.world.mount(tally::writer()).await?;
+    let sums = bench.world.mount(tally::tally()).await?;
+    for text in ODD_TEXTS {
+        bench.note(&writer, text, 1).await?;
+    }
+    let (status, body) = bench.post(&writer, "nul", "nul \0 in it", 1).await?;
+    ensure!(status == 422 && body["code"] == "invalid_body", "{status}: {body}");
+    bench.until_notes(&ODD_TEXTS.map(|text| (text.to_owned(), 1)).into()).await?;
+    let records = bench.records(&NOTES).await?;
+    let keys = records.iter().filter_map(|record| record.key.as_deref());
+    let mut keys: Vec<&str> = keys.filter_map(|key| std::str::from_utf8(key).ok()).collect();
+    let mut wanted = ODD_TEXTS;
+    keys.sort_unstable();
+    wanted.sort_unstable();
+    ensure!(keys == wanted, "{keys:?}");
+    writer.stop().await?;
+    sums.stop().await?;
+    bench.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_commands_under_one_key_have_one_winner_and_one_answer() -> Result<()> {
+    let bench = Bench::new().await?;
+    let writer = bench.world.mount(tally::writer()).await?;
+    let posts = (0..100).map(|_| bench.post(&writer, "same", "book", 1));
+    let answers = futures::future::try_join_all(posts).await?;
+    ensure!(answers.iter().all(|answer| *answer == answers[0] && answer.0 == 202), "{answers:?}");
+    let others = (2..100).map(|amount| bench.post(&writer, "same", "book", amount));
+    let others = futures::future::try_join_all(others).await?;
+    let reused = |(status, body): &(u16, serde_json::Value)| {
+        *status == 422 && body["code"] == "idempotency_key_reused"
+    };
+    ensure!(others.iter().all(reused), "{others:?}");
+    ensure!(bench.count("writer", "SELECT count(*) FROM millrace.outbox").await? == 1);
+    writer.stop().await?;
+    bench.world.close().await
+}
+
+/// Whatever a client that hangs up has been told, asking again under its key is done once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_at_any_moment_leaves_nothing_half_done() -> Result<()> {
+    let bench = Bench::new().await?;
+    let writer = bench.world.mount(tally::writer()).await?;
+    let sums = bench.world.mount(tally::tally()).await?;
+    let url = format!("{}/v1/notes", writer.url());
+    for n in 0..40_u64 {
+        let http = reqwest::Client::builder().timeout(Duration::from_micros(200 * n)).build()?;
+        let post = http.post(&url).header("Idempotency-Key", format!("k-{n}"));
+        drop(post.json(&json!({ "book": "book", "amount": 1 })).send().await);
+    }
+    for n in 0..40 {
+        let (status, body) = bench.post(&writer, &format!("k-{n}"), "book", 1).await?;
+        ensure!(status == 202, "k-{n}: {status}: {body}");
+    }
+    bench.until_notes(&BTreeMap::from([("book".into(), 40)])).await?;
+    let facts = bench.count("writer", "SELECT count(*) FROM millrace.outbox").await?;
+    ensure!(facts == 40, "{facts} facts of 40 commands");
+    writer.stop().await?;
+    sums.stop().await?;
+    bench.world.close().await
+}
+
+/// Headers that are not the contract's are nobody's business, and a trace that cannot be read is no
+/// reason to refuse a fact.
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_and_forged_headers_do_not_stop_a_fact() -> Result<()> {
+    let bench = Bench::new().await?;
+    let sums = bench.world.mount(tally::tally()).await?;
+    let mut wanted = BTreeMap::new();
+    for (n, (name, value)) in foreign_headers().into_iter().enumerate() {
+        let book = format!("book-{n}");
+        let mut note = bench.raw_note(&book, 1, 1);
+        note.headers.push((name, value));
+        bench.put(&NOTES, note).await?;
+        wanted.insert(book, 1);
+    }
+    let mut twice: RawRecord = bench.raw_note("twice", 1, 1);
+    twice.headers.extend((0..100).map(|n| ("baggage".to_owned(), Some(format!("k{n}=v").into()))));
+    bench.put(&NOTES, twice).await?;
+    wanted.insert("twice".into(), 1);
+    bench.until_notes(&wanted).await?;
+    sums.stop().await?;
+    bench.world.close().await
+}
+
+fn foreign_headers() -> Vec<(String, Option<Vec<u8>>)> {
+    let header = |name: &str, value: &[u8]| (name.to_owned(), Some(value.to_vec()));
+    vec![
+        header("", b"a header without a name"),
+        ("null".to_owned(), None),
+        header("large", &vec![b'x'; 900 * 1024]),
+        header("x\r\nce_id", b"a\r\nb"),
+        header("bytes", &[0xff, 0xfe, 0x00]),
+        header("CE_ID", b"another case is another header"),
+        header("traceparent", b"00-00000000000000000000000000000000-0000000000000000-01"),
+        header("traceparent", b"\xff\xff"),
+        header("traceparent", &[b'0'; 100_000]),
+        header("tracestate", &[b','; 10_000]),
+    ]
+}
