@@ -9,8 +9,9 @@ use millrace::admin::RawRecord;
 use serde_json::json;
 
 use super::Bench;
+use super::order::gapless;
 use crate::tally;
-use crate::tally::facts::NOTES;
+use crate::tally::facts::{NOTES, TALLIES};
 
 /// What somebody may write into any text.
 const ODD_TEXTS: [&str; 6] = [
@@ -83,6 +84,28 @@ async fn a_client_that_hangs_up_at_any_moment_leaves_nothing_half_done() -> Resu
     let facts = bench.count("writer", "SELECT count(*) FROM millrace.outbox").await?;
     ensure!(facts == 40, "{facts} facts of 40 commands");
     writer.stop().await?;
+    sums.stop().await?;
+    bench.world.close().await
+}
+
+/// A key with a thousand facts is handled in their order, each once, and the keys beside it too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hot_key_keeps_its_order_and_loses_no_other() -> Result<()> {
+    let bench = Bench::new().await?;
+    let sums = bench.world.mount(tally::tally()).await?;
+    let (admin, topic) = (bench.world.admin().await?, bench.world.topic(&NOTES));
+    let mut wanted = BTreeMap::from([("hot".to_owned(), 1_000)]);
+    for version in 1..=1_000 {
+        admin.produce(&topic, bench.raw_note("hot", version, 1)).await?;
+        if version % 20 == 0 {
+            let other = format!("other-{version}");
+            admin.produce(&topic, bench.raw_note(&other, 1, 1)).await?;
+            wanted.insert(other, 1);
+        }
+    }
+    bench.until_notes(&wanted).await?;
+    bench.until_sent("tally", 1_050).await?;
+    gapless(&bench.records(&TALLIES).await?, 1_050)?;
     sums.stop().await?;
     bench.world.close().await
 }

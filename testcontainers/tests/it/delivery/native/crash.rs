@@ -14,7 +14,7 @@ use crate::tally::facts::{NOTES, TALLIES};
 
 /// Worlds that run side by side.
 const AT_ONCE: usize = 4;
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tally");
+pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_tally");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_dies_at_any_step_applies_every_fact_once() -> Result<()> {
@@ -139,7 +139,7 @@ async fn start(bench: &Bench, service: &str, failpoint: Option<&str>) -> Result<
 }
 
 /// The URL a process says it listens on, once it is ready.
-async fn until_listening(process: &Process) -> Result<String> {
+pub(super) async fn until_listening(process: &Process) -> Result<String> {
     let found = eventually(SOON, "the process listens", async || {
         let log = process.log_tail(200);
         let start = log.find("http://127.0.0.1:").ok_or_else(|| log.clone())?;

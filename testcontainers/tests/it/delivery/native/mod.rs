@@ -4,6 +4,7 @@
 mod away;
 mod crash;
 mod frozen;
+mod starved;
 mod view;
 
 use super::order::gapless;
