@@ -253,8 +253,10 @@ fn deep(depth: u64) -> u64 {
     std::hint::black_box(if depth == 0 { 0 } else { deep(depth - 1) + 1 })
 }
 
-/// Writes the seeds of every target as files, for a fuzzer that begins with a corpus.
+/// Writes the seeds of every target as files, for a fuzzer that begins with a corpus. The folder is
+/// seen from the root of the repository.
 fn write_corpus(folder: &Path) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
     for target in TARGETS {
         let folder = folder.join(target.name);
         std::fs::create_dir_all(&folder).unwrap();
