@@ -9,6 +9,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 
+use crate::ask::{self, Breakers};
 use crate::control::{Pauses, Progress, Skips};
 use crate::telemetry::{Metrics, Tracing};
 use crate::{Config, Emit, Fault, Registry, Tx, store};
@@ -47,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) pauses: watch::Sender<Pauses>,
     /// How far each partition is handled.
     pub(crate) progress: Progress,
+    /// When partners outside are left alone.
+    pub(crate) breakers: Breakers,
     /// Counts the commits of this service's batches.
     pub(crate) changes: watch::Sender<u64>,
 }
@@ -62,11 +65,13 @@ impl Core {
         Emit::new(tx.now(), self.declared.clone(), self.tracing.clone())
     }
 
-    /// Writes what was announced to the outbox and says whether there was anything.
+    /// Writes what was announced to the outbox and says whether there was anything; what is asked
+    /// of partners is written with it.
     pub(crate) async fn announce(&self, tx: &mut Tx, emit: Emit) -> Result<bool, Fault> {
-        let facts = emit.finish().map_err(|name| {
+        let (facts, asks) = emit.finish().map_err(|name| {
             Fault::poison(format!("{} emits {name} without declaring it", self.service))
         })?;
+        ask::store::insert(tx, asks).await?;
         if facts.is_empty() {
             return Ok(false);
         }

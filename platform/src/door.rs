@@ -20,7 +20,7 @@ use crate::{Caller, Emit, Fault, IdempotencyKey, Problem, Tx, fail};
 /// A client hears within this time that the database does not answer, before its patience ends.
 const COMMAND_TIME_MAX: Duration = Duration::from_millis(4_500);
 /// A deadlock or a serialization failure repeats the transaction this often.
-const ATTEMPTS_MAX: usize = 3;
+pub(crate) const ATTEMPTS_MAX: usize = 3;
 
 /// What handlers of a service's routes work with. Cheap to clone.
 #[derive(Clone)]
@@ -256,7 +256,11 @@ async fn before<T>(
 }
 
 /// Takes the key for this transaction; waits when another one holds it.
-async fn claim(tx: &mut Tx, key: &IdempotencyKey, request: &[u8]) -> Result<bool, Fault> {
+pub(crate) async fn claim(
+    tx: &mut Tx,
+    key: &IdempotencyKey,
+    request: &[u8],
+) -> Result<bool, Fault> {
     let claimed = sqlx::query(
         "INSERT INTO millrace.idempotency (scope, key, request) VALUES ($1, $2, $3)
          ON CONFLICT (scope, key) DO NOTHING",
@@ -325,7 +329,7 @@ fn running() -> Problem {
     )
 }
 
-fn is_conflict(fault: &Fault) -> bool {
+pub(crate) fn is_conflict(fault: &Fault) -> bool {
     matches!(sql_state(fault).as_deref(), Some("40001" | "40P01"))
 }
 

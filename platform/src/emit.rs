@@ -6,7 +6,8 @@ use millrace_contract::{Cause, Event, EventId, Timestamp, Topic, Writer};
 use opentelemetry::trace::SpanContext;
 use uuid::Uuid;
 
-use crate::telemetry::Tracing;
+use crate::ask::Ask;
+use crate::telemetry::{Tracing, traceparent};
 
 /// Collects the facts a decision announces. They reach the outbox when the transaction commits,
 /// with their cause, their time and their gapless version.
@@ -16,6 +17,7 @@ pub struct Emit {
     tracing: Tracing,
     origin: Origin,
     facts: Vec<Announced>,
+    asks: Vec<Asked>,
     undeclared: Option<&'static str>,
 }
 
@@ -40,9 +42,22 @@ pub(crate) struct Announced {
     pub(crate) occurred_at: Timestamp,
 }
 
+/// What a partner outside is asked, on its way to the table of asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) name: &'static str,
+    pub(crate) key: String,
+    pub(crate) stream: String,
+    pub(crate) body: serde_json::Value,
+    pub(crate) correlation: String,
+    pub(crate) causation: Option<Uuid>,
+    pub(crate) traceparent: Option<String>,
+}
+
 impl Emit {
     pub(crate) fn new(now: Timestamp, declared: Arc<[&'static str]>, tracing: Tracing) -> Self {
-        Self { now, declared, tracing, origin: Origin::default(), facts: vec![], undeclared: None }
+        let (facts, asks) = (vec![], vec![]);
+        Self { now, declared, tracing, origin: Origin::default(), facts, asks, undeclared: None }
     }
 
     /// Announces a fact. The service must have declared that it emits it.
@@ -71,6 +86,26 @@ impl Emit {
         });
     }
 
+    /// Asks a partner outside, once the transaction is committed. The service must have declared
+    /// that it asks this. What was asked under the same key before is not asked again.
+    pub fn ask<A: Ask>(&mut self, ask: A) {
+        if !self.declared.contains(&A::NAME) {
+            self.undeclared = Some(A::NAME);
+            return;
+        }
+        let stream = ask.stream();
+        let span = self.origin.span.as_ref().filter(|span| span.is_valid());
+        self.asks.push(Asked {
+            name: A::NAME,
+            key: ask.key(),
+            body: serde_json::to_value(&ask).expect("an ask has text keys and finite numbers"),
+            correlation: self.origin.correlation.clone().unwrap_or_else(|| stream.clone()),
+            causation: self.origin.causation.map(EventId::uuid),
+            traceparent: span.map(|span| traceparent(span).0),
+            stream,
+        });
+    }
+
     /// The time of the transaction, by the database's clock: the only clock a decision may use.
     pub fn now(&self) -> Timestamp {
         self.now
@@ -87,6 +122,13 @@ impl Emit {
         named.map(|fact| E::from_datum(&fact.datum).expect("an encoded fact decodes")).collect()
     }
 
+    /// What was asked of partners so far, of one type.
+    pub fn asks<A: Ask>(&self) -> Vec<A> {
+        let named = self.asks.iter().filter(|ask| ask.name == A::NAME);
+        let ask = |ask: &Asked| serde_json::from_value(ask.body.clone());
+        named.map(|asked| ask(asked).expect("a written ask can be read")).collect()
+    }
+
     /// A pen for tests of decisions: no trace, everything declared that is named.
     pub fn for_test(now: Timestamp, declared: &[&'static str]) -> Self {
         Self::new(now, declared.into(), Tracing::off())
@@ -97,13 +139,14 @@ impl Emit {
     }
 
     /// Where the pen stands.
-    pub(crate) fn mark(&self) -> usize {
-        self.facts.len()
+    pub(crate) fn mark(&self) -> (usize, usize) {
+        (self.facts.len(), self.asks.len())
     }
 
     /// Takes back what was written after a mark.
-    pub(crate) fn rewind(&mut self, mark: usize) {
-        self.facts.truncate(mark);
+    pub(crate) fn rewind(&mut self, (facts, asks): (usize, usize)) {
+        self.facts.truncate(facts);
+        self.asks.truncate(asks);
         self.undeclared = None;
     }
 
@@ -111,10 +154,10 @@ impl Emit {
         self.undeclared
     }
 
-    pub(crate) fn finish(self) -> Result<Vec<Announced>, &'static str> {
+    pub(crate) fn finish(self) -> Result<(Vec<Announced>, Vec<Asked>), &'static str> {
         match self.undeclared {
             Some(name) => Err(name),
-            None => Ok(self.facts),
+            None => Ok((self.facts, self.asks)),
         }
     }
 }

@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 pub mod admin;
+pub mod ask;
 pub mod config;
 mod consume;
 pub mod control;
@@ -28,6 +29,7 @@ mod store;
 mod telemetry;
 mod tx;
 
+pub use ask::{Answers, Ask, AskError, AskPolicy, Partner, Settle, Settled};
 pub use config::{Config, ConfigError, Loaded, Origin, Secret};
 pub use door::{Answer, Door};
 pub use emit::Emit;

@@ -154,6 +154,9 @@ impl Life {
             condition.not("connecting to the broker");
             relay.spawn(outbox::run(self.core.clone(), condition, relay_stop.clone()));
         }
+        for asks in &self.service.asks {
+            work.spawn((asks.run)(self.core.clone(), held.clone(), self.stop.clone()));
+        }
         if let Some(room) = self.service.room.clone() {
             let conditions = Conditions {
                 consumer: self.health.condition("consumer"),

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::ask::Breakers;
 use crate::control::{Pauses, Progress, Skips};
 use crate::core::Core;
 use crate::kafka::{self, Names};
@@ -134,6 +135,11 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
     let given = config.service.get(service.name).cloned();
     let settings = settings(service, given).map_err(RunError::Refused)?;
     let url = config.database.url();
+    for asks in &service.asks {
+        let refused = |error| RunError::Refused(format!("service.{}: {error}", service.name));
+        (asks.check)(&settings).map_err(refused)?;
+    }
+    let breakers = Breakers::new(service.asks.iter().map(|asks| (asks.partner, asks.breaker)));
     let options: PgConnectOptions =
         url.parse().map_err(|error| RunError::Refused(format!("database.url: {error}")))?;
     let names = Names::new(&config);
@@ -156,12 +162,13 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         group,
         tracing,
         settings,
-        declared: service.emits.iter().map(|emits| emits.name).collect(),
+        declared: service.declared().collect(),
         schema_ids: OnceLock::new(),
         wake: Notify::new(),
         skips: Skips::default(),
         pauses: watch::channel(Pauses::default()).0,
         progress: Progress::default(),
+        breakers,
         changes: watch::channel(0).0,
         config,
     })

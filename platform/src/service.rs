@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use sqlx::migrate::Migrator;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::ask::{Answers, Ask, Asks, Settle};
 use crate::consume::reaction::{Folder, Handler, Reaction, Room};
 use crate::{Door, Emit, Fault, FaultPolicy, Poison, Tx, control};
 
@@ -80,6 +81,7 @@ pub struct Service {
     pub(crate) settings: Arc<dyn SettingsType>,
     pub(crate) room: Option<Arc<dyn Room>>,
     pub(crate) emits: Vec<Emits>,
+    pub(crate) asks: Vec<Asks>,
     pub(crate) sweep_every: Option<Duration>,
 }
 
@@ -111,6 +113,7 @@ impl Service {
             settings: Arc::new(NoSettings),
             room: None,
             emits: vec![],
+            asks: vec![],
             sweep_every: None,
         };
         ServiceBuilder { service, reactions: vec![] }
@@ -134,6 +137,17 @@ impl Service {
     /// Facts it emits: name and topic.
     pub fn emits(&self) -> Vec<(&'static str, &'static Topic)> {
         self.emits.iter().map(|emits| (emits.name, emits.topic)).collect()
+    }
+
+    /// What it asks outside: the ask's name and the partner's.
+    pub fn asks(&self) -> Vec<(&'static str, &'static str)> {
+        self.asks.iter().map(|asks| (asks.name, asks.partner)).collect()
+    }
+
+    /// Names of all that a decision may write.
+    pub(crate) fn declared(&self) -> impl Iterator<Item = &'static str> {
+        let asks = self.asks.iter().map(|asks| asks.name);
+        self.emits.iter().map(|emits| emits.name).chain(asks)
     }
 
     /// The first word of its topics, which groups and sources carry too.
@@ -216,6 +230,15 @@ impl<W: WorkingSet> ServiceBuilder<W> {
         W: Decide<E>,
     {
         self.reactions.push(Reaction::decides::<E>(policy));
+        self
+    }
+
+    /// Asks a partner outside, and decides on its answer.
+    pub fn asks<A: Ask, P: Answers<A>>(mut self) -> Self
+    where
+        W: Settle<A>,
+    {
+        self.service.asks.push(Asks::of::<W, A, P>());
         self
     }
 

@@ -13,6 +13,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::ask::AskMetrics;
+
 /// Bounds of the semantic conventions, in seconds.
 const BUCKETS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -48,6 +50,7 @@ struct Inner {
     outbox_failures: Family<Failure, Counter>,
     outbox_blocked: Gauge,
     http: Family<Request, Histogram, fn() -> Histogram>,
+    asks: AskMetrics,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -104,8 +107,10 @@ impl Metrics {
     /// `service` labels every series; `group` is its consumer group.
     pub(crate) fn new(service: &str, group: &str, version: &str) -> Self {
         let label = ("service".into(), service.to_owned().into());
+        let mut registry = Registry::with_labels([label].into_iter());
         let mut inner = Inner {
-            registry: Registry::with_labels([label].into_iter()),
+            asks: AskMetrics::register(&mut registry),
+            registry,
             group: group.into(),
             consumed: Family::default(),
             sent: Family::default(),
@@ -254,6 +259,11 @@ impl Metrics {
             error_type: (status >= 500).then(|| status.to_string()),
         };
         self.0.http.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// What is asked of partners outside.
+    pub(crate) fn asks(&self) -> &AskMetrics {
+        &self.0.asks
     }
 
     /// Everything as OpenMetrics text.
