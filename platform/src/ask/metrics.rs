@@ -84,7 +84,7 @@ impl AskMetrics {
         self.oldest.get_or_create(&Asked { ask }).set(oldest_seconds);
     }
 
-    /// One call: `answered`, `pending` or `away`.
+    /// One call: `answered`, `pending`, `refused` or `away`.
     pub(crate) fn called(&self, ask: &'static str, outcome: &'static str, took: Duration) {
         self.calls.get_or_create(&Call { ask, outcome }).observe(took.as_secs_f64());
     }

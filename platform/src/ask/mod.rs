@@ -79,13 +79,17 @@ pub trait Settle<A: Ask>: WorkingSet {
     fn settle(&mut self, ask: &A, answer: &A::Answer, emit: &mut Emit) -> Result<(), Poison>;
 }
 
-/// Why a call brought no answer. In both cases it is made again under the same key.
+/// Why a call brought no answer. In every case it is made again under the same key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// The partner is away or speaks nonsense; whether it acted is not known. Counts for the
     /// breaker.
     #[error("{0}")]
     Away(String),
+    /// The partner is there and does not take this call. Whether it ever will is for a person to
+    /// look at: it is asked again, rarely, and the breaker does not count it.
+    #[error("{0}")]
+    Refused(String),
     /// The partner has taken it and does not know the answer yet.
     #[error("the partner has not decided yet")]
     Pending,

@@ -32,7 +32,7 @@ impl Door {
     ///
     /// # Errors
     /// 404 `unknown_ask` when nothing was asked under this key, 422 `idempotency_key_reused` when
-    /// the event had said something else before.
+    /// the event had said something else before, 422 `unusable_answer` when it cannot be settled.
     pub async fn settle<W, A>(
         &self,
         event: &IdempotencyKey,
@@ -52,6 +52,12 @@ impl Door {
             match in_time(async { Ok(work.await) }).await? {
                 Err(Unsettled::Fault(fault)) if tries < ATTEMPTS_MAX && is_conflict(&fault) => {
                     tries += 1;
+                }
+                Err(Unsettled::Fault(Fault::Poison(cause))) => {
+                    tracing::error!(ask = A::NAME, key, %cause, "an answer cannot be settled");
+                    let detail = "what is said does not fit what was asked";
+                    let status = StatusCode::UNPROCESSABLE_ENTITY;
+                    return Err(Problem::new(status, "unusable_answer", detail));
                 }
                 Err(Unsettled::Fault(fault)) => return Err(fault.into()),
                 Err(Unsettled::Problem(problem)) => return Err(problem),

@@ -133,6 +133,10 @@ impl<A: Ask, P: Answers<A>> Worker<A, P> {
                     let after = P::POLICY.pending_every;
                     again.push(Again { key, after, error: None });
                 }
+                Err(AskError::Refused(reason)) => {
+                    let after = P::POLICY.retry_max;
+                    again.push(Again { key, after, error: Some(reason) });
+                }
                 Err(AskError::Away(reason)) => {
                     let after = pause::<P>(attempts);
                     again.push(Again { key, after, error: Some(reason) });
@@ -203,18 +207,18 @@ async fn call<A: Ask, P: Answers<A>>(
         }
         Err(error) => Err(AskError::Away(format!("the stored ask cannot be read: {error}"))),
     };
-    let (told, failed) = match &outcome {
-        Ok(_) => ("answered", false),
-        Err(AskError::Pending) => ("pending", false),
-        Err(AskError::Away(reason)) => {
-            tracing::debug!(ask = A::NAME, key, attempts, reason, "no answer");
-            ("away", true)
+    let told = match &outcome {
+        Ok(_) => "answered",
+        Err(AskError::Pending) => "pending",
+        Err(AskError::Refused(reason)) => {
+            tracing::warn!(ask = A::NAME, key, attempts, reason, "the partner refuses the call");
+            "refused"
         }
+        Err(AskError::Away(_)) => "away",
     };
-    if failed {
-        span.fail("away");
-    } else {
-        fail::point("ask.after_call");
+    match told {
+        "answered" | "pending" => fail::point("ask.after_call"),
+        failed => span.fail(failed),
     }
     core.metrics.asks().called(A::NAME, told, began.elapsed());
     Called { key, attempts, leave, outcome }

@@ -6,45 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::{Currency, CustomerId, Money, OrderId, RefusalReason};
 use uuid::Uuid;
 
+pub use self::charge::{Answered, Charge, Charged, Purse, State, Undone};
+
+mod charge;
 #[cfg(test)]
 mod tests;
 
 /// The most an account may hold, in minor units; far below what 64 bits can count, so that a
 /// refund always fits.
 pub const BALANCE_MINOR_MAX: i64 = 1_000_000_000_000_000;
-
-/// What was decided for an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Charge {
-    /// Whose account it concerns.
-    pub customer: CustomerId,
-    /// Where it stands.
-    pub state: State,
-}
-
-/// Where a charge stands. The only way from one to another is from charged to refunded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// The amount was taken.
-    Charged(Money),
-    /// Nothing was taken, and nothing will be.
-    Refused,
-    /// The amount was given back.
-    Refunded(Money),
-    /// The refund came first; nothing may be taken any more.
-    Tombstone,
-}
-
-/// The answer to a charge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Charged {
-    /// The amount was taken.
-    Accepted,
-    /// Nothing was taken.
-    Refused(RefusalReason),
-    /// It was decided before; there is nothing to say.
-    Before,
-}
 
 /// One movement of money between a customer and the shop or the outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +25,9 @@ pub struct Posting {
     pub kind: Kind,
     /// The order it was for, if any.
     pub order: Option<OrderId>,
-    /// Whose account moved.
+    /// Where it came from or went to beside the shop.
+    pub purse: Purse,
+    /// Whose money moved.
     pub customer: CustomerId,
     /// How much moved; never negative.
     pub amount: Money,
@@ -98,46 +70,20 @@ pub enum Invalid {
     /// A charge is there, but not the account it was taken from.
     #[error("the account that order {0} was charged to cannot take the refund")]
     Account(OrderId),
+    /// The provider speaks of another amount than it was asked for.
+    #[error("the provider moved another amount than it was asked to for order {0}")]
+    Amount(OrderId),
 }
 
 /// The accounts and charges in hand.
 #[derive(Debug, Default)]
 pub struct Till {
+    /// What new orders are charged to.
+    purse: Purse,
     accounts: BTreeMap<CustomerId, Money>,
     charges: BTreeMap<OrderId, Charge>,
     decided: BTreeSet<OrderId>,
     postings: Vec<Posting>,
-}
-
-impl State {
-    /// Its name in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Charged(_) => "charged",
-            Self::Refused => "refused",
-            Self::Refunded(_) => "refunded",
-            Self::Tombstone => "tombstone",
-        }
-    }
-
-    /// The amount that was taken, whether it was given back or not.
-    pub fn amount(self) -> Option<Money> {
-        match self {
-            Self::Charged(amount) | Self::Refunded(amount) => Some(amount),
-            Self::Refused | Self::Tombstone => None,
-        }
-    }
-
-    /// The state of this name.
-    pub fn named(name: &str, amount: Option<Money>) -> Option<Self> {
-        match (name, amount) {
-            ("charged", Some(amount)) => Some(Self::Charged(amount)),
-            ("refused", None) => Some(Self::Refused),
-            ("refunded", Some(amount)) => Some(Self::Refunded(amount)),
-            ("tombstone", None) => Some(Self::Tombstone),
-            _ => None,
-        }
-    }
 }
 
 impl Kind {
@@ -155,12 +101,16 @@ impl Posting {
     /// The accounts it changes and by how many minor units; they add up to zero.
     pub fn sides(&self) -> [(String, i64); 2] {
         let amount = self.amount.minor();
-        let (customer, other) = match self.kind {
+        let (moved, other) = match self.kind {
             Kind::Deposit => (amount, "cash"),
             Kind::Charge => (-amount, "shop"),
             Kind::Refund => (amount, "shop"),
         };
-        [(format!("customer:{}", self.customer), customer), (other.to_owned(), -customer)]
+        let account = match self.purse {
+            Purse::Account => format!("customer:{}", self.customer),
+            Purse::Provider => "provider".to_owned(),
+        };
+        [(account, moved), (other.to_owned(), -moved)]
     }
 }
 
@@ -168,6 +118,11 @@ impl Till {
     /// Takes the rows that were read.
     pub fn new(accounts: BTreeMap<CustomerId, Money>, charges: BTreeMap<OrderId, Charge>) -> Self {
         Self { accounts, charges, ..Self::default() }
+    }
+
+    /// Charges new orders to this.
+    pub fn paid_by(self, purse: Purse) -> Self {
+        Self { purse, ..self }
     }
 
     /// What a customer has; `None` without an account.
@@ -205,7 +160,8 @@ impl Till {
             return Err(Refusal::TooMuch);
         }
         let (kind, customer) = (Kind::Deposit, customer.clone());
-        self.apply(after, Posting { cause, kind, order: None, customer, amount });
+        let (order, purse) = (None, Purse::Account);
+        self.apply(after, Posting { cause, kind, order, purse, customer, amount });
         Ok(after)
     }
 
@@ -224,44 +180,103 @@ impl Till {
             return Err(Invalid::Total(order));
         }
         let (customer, kind) = (customer.clone(), Kind::Charge);
+        if self.purse == Purse::Provider {
+            self.decide(order, customer, self.purse, State::Asked(amount));
+            return Ok(Charged::Asked);
+        }
+        let purse = Purse::Account;
         match self.after_charge(&customer, amount) {
             Ok(after) => {
-                self.decide(order, customer.clone(), State::Charged(amount));
+                self.decide(order, customer.clone(), purse, State::Charged(amount));
                 let order = Some(order);
-                self.apply(after, Posting { cause, kind, order, customer, amount });
+                self.apply(after, Posting { cause, kind, order, purse, customer, amount });
                 Ok(Charged::Accepted)
             }
             Err(reason) => {
-                self.decide(order, customer, State::Refused);
+                self.decide(order, customer, purse, State::Refused);
                 Ok(Charged::Refused(reason))
             }
         }
     }
 
-    /// Gives back what the order has taken and says how much that was; `None` when it has taken
-    /// nothing. An order that is not known yet will take nothing later either.
+    /// Gives back what the order has taken, or has the provider asked for it. An order that is not
+    /// known yet will take nothing later either.
     pub fn refund(
         &mut self,
         cause: Uuid,
         order: OrderId,
         customer: &CustomerId,
-    ) -> Result<Option<(CustomerId, Money)>, Invalid> {
-        let Some(Charge { customer, state }) = self.charges.get(&order).cloned() else {
-            self.decide(order, customer.clone(), State::Tombstone);
-            return Ok(None);
+    ) -> Result<Undone, Invalid> {
+        let Some(Charge { customer, purse, state }) = self.charges.get(&order).cloned() else {
+            self.decide(order, customer.clone(), self.purse, State::Tombstone);
+            return Ok(Undone::Nothing);
         };
-        let State::Charged(amount) = state else { return Ok(None) };
-        let before = self.balance(&customer).ok_or(Invalid::Account(order))?;
-        let after = before.plus(amount).map_err(|_| Invalid::Account(order))?;
-        self.decide(order, customer.clone(), State::Refunded(amount));
-        let (kind, payee) = (Kind::Refund, customer.clone());
-        self.apply(after, Posting { cause, kind, order: Some(order), customer: payee, amount });
-        Ok(Some((customer, amount)))
+        match (state, purse) {
+            (State::Asked(amount), _) => {
+                self.decide(order, customer, purse, State::Withdrawn(amount));
+                Ok(Undone::Nothing)
+            }
+            (State::Charged(amount), Purse::Provider) => {
+                self.decide(order, customer.clone(), purse, State::Refunding(amount));
+                Ok(Undone::Asked(customer, amount))
+            }
+            (State::Charged(amount), Purse::Account) => {
+                let before = self.balance(&customer).ok_or(Invalid::Account(order))?;
+                let after = before.plus(amount).map_err(|_| Invalid::Account(order))?;
+                self.decide(order, customer.clone(), purse, State::Refunded(amount));
+                let (kind, payee, of) = (Kind::Refund, customer.clone(), Some(order));
+                self.apply(
+                    after,
+                    Posting { cause, kind, order: of, purse, customer: payee, amount },
+                );
+                Ok(Undone::Refunded(customer, amount))
+            }
+            _ => Ok(Undone::Nothing),
+        }
+    }
+
+    /// The provider has answered a charge: it took so much, or refused.
+    pub fn answered(&mut self, order: OrderId, taken: Option<Money>) -> Result<Answered, Invalid> {
+        let Some(Charge { customer, state, .. }) = self.charges.get(&order).cloned() else {
+            return Ok(Answered::Before);
+        };
+        let (asked, accepted, after) = match state {
+            State::Asked(amount) => (amount, Answered::Accepted, State::Charged(amount)),
+            State::Withdrawn(amount) => (amount, Answered::TooLate, State::Refunding(amount)),
+            _ => return Ok(Answered::Before),
+        };
+        match taken {
+            Some(taken) if taken != asked => Err(Invalid::Amount(order)),
+            Some(_) => {
+                self.move_outside(Kind::Charge, order, customer, after);
+                Ok(accepted)
+            }
+            None => {
+                self.decide(order, customer, Purse::Provider, State::Refused);
+                Ok(Answered::Refused)
+            }
+        }
+    }
+
+    /// The provider has given back what an order had taken; `false` when it said so before.
+    pub fn given_back(&mut self, order: OrderId, given: Money) -> Result<bool, Invalid> {
+        let Some(Charge { customer, state, .. }) = self.charges.get(&order).cloned() else {
+            return Ok(false);
+        };
+        match state {
+            State::Refunding(amount) if amount != given => Err(Invalid::Amount(order)),
+            State::Refunding(amount) => {
+                self.move_outside(Kind::Refund, order, customer, State::Refunded(amount));
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Accounts whose balance changed.
     pub fn changed_accounts(&self) -> impl Iterator<Item = (&CustomerId, Money)> {
-        let moved = self.postings.iter().map(|posting| &posting.customer);
+        let ours = self.postings.iter().filter(|posting| posting.purse == Purse::Account);
+        let moved = ours.map(|posting| &posting.customer);
         let changed: BTreeSet<&CustomerId> = moved.collect();
         changed.into_iter().filter_map(|customer| Some((customer, self.balance(customer)?)))
     }
@@ -285,12 +300,23 @@ impl Till {
         }
     }
 
-    fn decide(&mut self, order: OrderId, customer: CustomerId, state: State) {
-        self.charges.insert(order, Charge { customer, state });
+    fn decide(&mut self, order: OrderId, customer: CustomerId, purse: Purse, state: State) {
+        self.charges.insert(order, Charge { customer, purse, state });
         self.decided.insert(order);
     }
 
-    /// The only place where a balance changes, so that no change is without its posting.
+    /// The provider moved money. The cause follows from order and kind, so that the ledger takes no
+    /// second charge and no second refund of an order.
+    fn move_outside(&mut self, kind: Kind, order: OrderId, customer: CustomerId, state: State) {
+        let Some(amount) = state.amount() else { return };
+        let (purse, payer) = (Purse::Provider, customer.clone());
+        self.decide(order, customer, purse, state);
+        let cause = Uuid::new_v5(&order.uuid(), kind.as_str().as_bytes());
+        let order = Some(order);
+        self.postings.push(Posting { cause, kind, order, purse, customer: payer, amount });
+    }
+
+    /// The only place where a balance with us changes, so that no change is without its posting.
     fn apply(&mut self, after: Money, posting: Posting) {
         self.accounts.insert(posting.customer.clone(), after);
         self.postings.push(posting);

@@ -13,6 +13,8 @@ use uuid::Uuid;
 use crate::domain::{Refusal, Till};
 use crate::store::{self, Keys};
 
+mod events;
+
 /// Deposits in one request, at most.
 const DEPOSITS_MAX: usize = 500;
 
@@ -86,6 +88,7 @@ pub fn routes() -> OpenApiRouter<Door> {
         .routes(routes!(account, open))
         .routes(routes!(deposit))
         .routes(routes!(deposit_many))
+        .routes(routes!(events::event))
 }
 
 /// Opens an account; doing it again changes nothing.

@@ -7,7 +7,8 @@ use millrace::{Fault, Tx, WorkingSet};
 use schemas::{Currency, CustomerId, Money, OrderId};
 use uuid::Uuid;
 
-use crate::domain::{Charge, Posting, State, Till};
+use crate::domain::{Charge, Posting, Purse, State, Till};
+use crate::settings::{Provider, Settings};
 
 /// The rows a batch needs.
 #[derive(Debug, Default)]
@@ -20,7 +21,7 @@ pub struct Keys {
     pub opening: BTreeMap<CustomerId, Currency>,
 }
 
-type ChargeRow = (Uuid, String, String, Option<i64>, Option<String>);
+type ChargeRow = (Uuid, String, String, String, Option<i64>, Option<String>);
 
 impl WorkingSet for Till {
     type Keys = Keys;
@@ -31,7 +32,11 @@ impl WorkingSet for Till {
         let customers = keys.customers.iter().chain(keys.opening.keys()).chain(charged).collect();
         open_accounts(tx, &keys.opening).await?;
         let accounts = load_accounts(tx, &customers).await?;
-        Ok(Self::new(accounts, charges))
+        let purse = match tx.settings::<Settings>().provider {
+            Provider::Balance => Purse::Account,
+            Provider::Http => Purse::Provider,
+        };
+        Ok(Self::new(accounts, charges).paid_by(purse))
     }
 
     async fn save(self, tx: &mut Tx) -> Result<(), Fault> {
@@ -59,18 +64,20 @@ async fn load_charges(
         return Ok(BTreeMap::new());
     }
     let rows: Vec<ChargeRow> = sqlx::query_as(
-        "SELECT order_id, state, customer_id, amount, currency FROM charge
+        "SELECT order_id, state, customer_id, purse, amount, currency FROM charge
          WHERE order_id = ANY($1) ORDER BY order_id FOR UPDATE",
     )
     .bind(orders.iter().map(|order| order.uuid()).collect::<Vec<_>>())
     .fetch_all(tx.db())
     .await?;
-    let charge = |(id, state, customer, minor, currency): ChargeRow| {
+    let charge = |(id, state, customer, purse, minor, currency): ChargeRow| {
         let amount = minor.zip(currency).map(|(minor, currency)| money(minor, &currency));
         let state = State::named(&state, amount.transpose()?);
         let state = state.ok_or_else(|| Fault::poison("unknown state of a charge"))?;
+        let purse = Purse::named(&purse);
+        let purse = purse.ok_or_else(|| Fault::poison("unknown purse of a charge"))?;
         let customer = CustomerId::new(&customer).map_err(Fault::poison)?;
-        Ok((OrderId::new(id), Charge { customer, state }))
+        Ok((OrderId::new(id), Charge { customer, purse, state }))
     };
     rows.into_iter().map(charge).collect()
 }
@@ -132,8 +139,8 @@ async fn save_accounts(tx: &mut Tx, accounts: &[(&CustomerId, Money)]) -> Result
 }
 
 /// The facts of an order come by several topics, so two members of the group may decide on it at
-/// the same time. The first to write wins and the other repeats: the only change a row ever sees
-/// is from charged to refunded.
+/// the same time. The first to write wins and the other repeats: a row only ever changes along the
+/// states of a charge.
 async fn save_charges(tx: &mut Tx, charges: &[(OrderId, &Charge)]) -> Result<(), Fault> {
     if charges.is_empty() {
         return Ok(());
@@ -142,14 +149,19 @@ async fn save_charges(tx: &mut Tx, charges: &[(OrderId, &Charge)]) -> Result<(),
     let amounts: Vec<Option<Money>> = values().map(|charge| charge.state.amount()).collect();
     let code = |amount: &Option<Money>| amount.map(|amount| amount.currency().to_string());
     let written = sqlx::query(
-        "INSERT INTO charge AS old (order_id, state, customer_id, amount, currency)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+        "INSERT INTO charge AS old (order_id, state, customer_id, purse, amount, currency)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[],
+             $6::text[])
          ON CONFLICT (order_id) DO UPDATE SET state = EXCLUDED.state
-         WHERE old.state = 'charged' AND EXCLUDED.state = 'refunded'",
+         WHERE (old.state, EXCLUDED.state) IN (
+             ('asked', 'charged'), ('asked', 'refused'), ('asked', 'withdrawn'),
+             ('withdrawn', 'refunding'), ('withdrawn', 'refused'),
+             ('charged', 'refunding'), ('charged', 'refunded'), ('refunding', 'refunded'))",
     )
     .bind(charges.iter().map(|(order, _)| order.uuid()).collect::<Vec<_>>())
     .bind(values().map(|charge| charge.state.as_str()).collect::<Vec<_>>())
     .bind(values().map(|charge| charge.customer.as_str()).collect::<Vec<_>>())
+    .bind(values().map(|charge| charge.purse.as_str()).collect::<Vec<_>>())
     .bind(amounts.iter().map(|amount| amount.map(Money::minor)).collect::<Vec<_>>())
     .bind(amounts.iter().map(code).collect::<Vec<_>>())
     .execute(tx.db())

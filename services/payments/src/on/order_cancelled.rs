@@ -3,7 +3,8 @@
 use millrace::{Decide, Emit, Envelope, Poison};
 use schemas::{OrderCancelled, PaymentRefunded};
 
-use crate::domain::Till;
+use crate::domain::{Till, Undone};
+use crate::provider::RefundAsk;
 use crate::store::Keys;
 
 impl Decide<OrderCancelled> for Till {
@@ -14,10 +15,16 @@ impl Decide<OrderCancelled> for Till {
     fn decide(&mut self, fact: &Envelope<OrderCancelled>, emit: &mut Emit) -> Result<(), Poison> {
         let cancelled = &fact.event;
         let order_id = cancelled.order_id;
-        let refunded = self.refund(fact.id.uuid(), order_id, &cancelled.customer_id);
-        if let Some((customer_id, amount)) = refunded.map_err(Poison::new)? {
-            let store_id = cancelled.store_id.clone();
-            emit.fact(PaymentRefunded { order_id, customer_id, store_id, amount });
+        let store_id = cancelled.store_id.clone();
+        let undone = self.refund(fact.id.uuid(), order_id, &cancelled.customer_id);
+        match undone.map_err(Poison::new)? {
+            Undone::Nothing => {}
+            Undone::Refunded(customer_id, amount) => {
+                emit.fact(PaymentRefunded { order_id, customer_id, store_id, amount });
+            }
+            Undone::Asked(customer_id, amount) => {
+                emit.ask(RefundAsk { order_id, customer_id, store_id, amount });
+            }
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use millrace::{Decide, Emit, Envelope, Poison};
 use schemas::{PaymentAccepted, PaymentRefused, StockReserved};
 
 use crate::domain::{Charged, Till};
+use crate::provider::ChargeAsk;
 use crate::store::Keys;
 
 impl Decide<StockReserved> for Till {
@@ -19,6 +20,9 @@ impl Decide<StockReserved> for Till {
         match charged.map_err(Poison::new)? {
             Charged::Accepted => {
                 emit.fact(PaymentAccepted { order_id, customer_id, store_id, lines, amount });
+            }
+            Charged::Asked => {
+                emit.ask(ChargeAsk { order_id, customer_id, store_id, lines, amount });
             }
             Charged::Refused(reason) => {
                 emit.fact(PaymentRefused { order_id, customer_id, store_id, amount, reason });
