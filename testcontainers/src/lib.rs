@@ -7,6 +7,7 @@ mod fetch;
 mod ground;
 mod home;
 mod otlp;
+pub mod partner;
 mod ports;
 mod process;
 mod serve;

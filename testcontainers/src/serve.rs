@@ -19,7 +19,12 @@ pub(crate) struct Served {
 impl Served {
     /// Serves on a free loopback port.
     pub(crate) fn start(name: &str, router: Router) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("taking a port")?;
+        Self::start_at(name, (Ipv4Addr::LOCALHOST, 0).into(), router)
+    }
+
+    /// Serves at this address.
+    pub(crate) fn start_at(name: &str, address: SocketAddr, router: Router) -> Result<Self> {
+        let listener = TcpListener::bind(address).context("taking a port")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -38,6 +43,11 @@ impl Served {
             }
         })?;
         Ok(Self { address, stop, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// `http://127.0.0.1:port`

@@ -152,7 +152,8 @@ async fn save_charges(tx: &mut Tx, charges: &[(OrderId, &Charge)]) -> Result<(),
         "INSERT INTO charge AS old (order_id, state, customer_id, purse, amount, currency)
          SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[],
              $6::text[])
-         ON CONFLICT (order_id) DO UPDATE SET state = EXCLUDED.state
+         ON CONFLICT (order_id) DO UPDATE SET state = EXCLUDED.state,
+             amount = EXCLUDED.amount, currency = EXCLUDED.currency
          WHERE (old.state, EXCLUDED.state) IN (
              ('asked', 'charged'), ('asked', 'refused'), ('asked', 'withdrawn'),
              ('withdrawn', 'refunding'), ('withdrawn', 'refused'),

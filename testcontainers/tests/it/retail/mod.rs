@@ -1,6 +1,7 @@
 //! The retailer's stories end to end (S1-54 to S1-58), and what its front doors refuse.
 
 mod door;
+mod partner;
 mod shop;
 mod stories;
 

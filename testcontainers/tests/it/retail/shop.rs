@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::{Ground, World, eventually};
-use millrace::{Money, Running, Service};
+use millrace::{Config, Money, Running, Service};
 use ops::{ClientError, Endpoints, OrderView, Product, Retailer};
 use schemas::{CustomerId, EVENTS, OrderId, Sku, StoreId, topics};
 use uuid::Uuid;
@@ -35,11 +35,25 @@ pub(super) struct Shop {
 impl Shop {
     /// Ten mugs at 19.90 in the store, and this much in the customer's account.
     pub(super) async fn open(mugs: i64, balance: &str) -> Result<Self> {
+        Self::open_with(mugs, balance, |_, _| ()).await
+    }
+
+    /// The same with a change to the configuration of services by name.
+    pub(super) async fn open_with(
+        mugs: i64,
+        balance: &str,
+        change: impl Fn(&str, &mut Config),
+    ) -> Result<Self> {
         millrace::log::init(false);
         let world = World::on(&Ground::shared().await?)?;
         world.create_topics(topics::ALL).await?;
         world.register(EVENTS.iter().map(|event| (event.subject(), event.schema))).await?;
-        let mounted = SERVICES.map(|service| world.mount(service()));
+        let mount = |service: fn() -> Service| {
+            let (service, change) = (service(), &change);
+            let name = service.name();
+            world.mount_with(service, move |config| change(name, config))
+        };
+        let mounted = SERVICES.map(mount);
         let mounted = futures::future::try_join_all(mounted).await?;
         let services: BTreeMap<&'static str, Running> =
             mounted.into_iter().map(|running| (running.name(), running)).collect();
