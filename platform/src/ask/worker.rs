@@ -27,8 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// How often what was answered long ago is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
-/// A lease outlasts its call by this: as long as the transaction that settles it may take.
-const LEASE_MARGIN: Duration = Duration::from_secs(20);
+/// A lease outlasts its call by this, so that what a dead process has asked is soon asked again. If
+/// the settlement takes longer, the partner hears a repetition, and the ask is settled once anyway.
+const LEASE_MARGIN: Duration = Duration::from_secs(3);
 /// A transaction that ran into another one is repeated so often.
 const SETTLE_ATTEMPTS_MAX: usize = 3;
 

@@ -10,6 +10,8 @@ pub use self::charge::{Answered, Charge, Charged, Purse, State, Undone};
 
 mod charge;
 #[cfg(test)]
+mod provider_tests;
+#[cfg(test)]
 mod tests;
 
 /// The most an account may hold, in minor units; far below what 64 bits can count, so that a

@@ -202,3 +202,74 @@ fn said(reply: Reply, order: OrderId, amount: Money) -> Result<Said, AskError> {
         false => Err(AskError::Away("its answer is about something else".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn only_an_answer_to_what_was_asked_is_one() {
+        let order = OrderId::new(Uuid::from_u128(7));
+        let amount = Money::parse("19.90", "CAD".parse().unwrap()).unwrap();
+        let ours = |status: &str, amount: &str, currency: &str| json!({ "order": order, "status": status, "amount": amount, "currency": currency });
+        let right = ours("accepted", "19.90", "CAD");
+        let stranger = OrderId::new(Uuid::from_u128(8));
+        let bare = json!({ "order": order, "status": "accepted" });
+        let cases = [
+            (200, right.clone(), "accepted"),
+            (202, ours("pending", "19.90", "CAD"), "pending"),
+            (200, json!({ "order": order, "status": "refused", "reason": "NO" }), "refused"),
+            (200, ours("accepted", "19.91", "CAD"), "away"),
+            (200, ours("accepted", "19.90", "EUR"), "away"),
+            (200, bare, "away"),
+            (200, json!({ "order": stranger, "status": "refused" }), "away"),
+            (200, json!({ "order": order, "status": "perhaps" }), "away"),
+            (200, json!(null), "away"),
+            (500, right.clone(), "away"),
+            (302, right.clone(), "away"),
+            (429, right.clone(), "away"),
+            (401, right.clone(), "not taken"),
+            (422, right, "not taken"),
+        ];
+        for (status, body, wanted) in cases {
+            let told = format!("{status} {body}");
+            let found = match said(Reply { status, body }, order, amount) {
+                Ok(said) => match said.of_charge() {
+                    Some(ChargeAnswer::Accepted(taken)) if taken == amount => "accepted",
+                    Some(ChargeAnswer::Accepted(_)) => "another amount",
+                    Some(ChargeAnswer::Refused(_)) => "refused",
+                    None => "pending",
+                },
+                Err(AskError::Away(_)) => "away",
+                Err(AskError::Refused(_)) => "not taken",
+                Err(AskError::Pending) => "pending",
+            };
+            assert_eq!(found, wanted, "{told}");
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_with_the_key() {
+        let http = |url: &str, secret: &str| Settings {
+            provider: settings::Provider::Http,
+            provider_url: url.to_owned(),
+            provider_secret: secret.into(),
+            ..Settings::default()
+        };
+        for (settings, wanted) in [
+            (http("", "s"), "provider_url"),
+            (http("ftp://there", "s"), "provider_url"),
+            (http("http://there", ""), "provider_secret"),
+        ] {
+            let refused = HttpProvider::connect(&settings).err().unwrap();
+            assert!(refused.starts_with(wanted), "{refused}");
+        }
+        assert!(HttpProvider::connect(&http("http://there", "s")).unwrap().is_some());
+        assert!(HttpProvider::connect(&Settings::default()).unwrap().is_none());
+        let before = Settings { provider: settings::Provider::Balance, ..http("http://there", "") };
+        assert!(HttpProvider::connect(&before).unwrap().is_some());
+    }
+}

@@ -1,13 +1,14 @@
 //! What payments says when it learns of facts, through the same door as in production.
 
-use millrace::{Cause, Decide, Emit, Envelope, Event, EventId, Position, Timestamp};
+use millrace::{Ask, Cause, Decide, Emit, Envelope, Event, EventId, Position, Settle, Timestamp};
 use schemas::{
     CancelledBy, CustomerId, Money, OrderCancelled, OrderId, PaymentAccepted, PaymentRefunded,
     PaymentRefused, RefusalReason, StockReserved, StoreId,
 };
 use uuid::Uuid;
 
-use crate::domain::Till;
+use crate::domain::{Purse, Till};
+use crate::provider::{ChargeAnswer, ChargeAsk, RefundAnswer, RefundAsk};
 
 fn envelope<E: Event<Key = OrderId>>(event: E) -> Envelope<E> {
     Envelope {
@@ -23,7 +24,8 @@ fn envelope<E: Event<Key = OrderId>>(event: E) -> Envelope<E> {
 }
 
 fn pen() -> Emit {
-    let declared = [PaymentAccepted::NAME, PaymentRefused::NAME, PaymentRefunded::NAME];
+    let facts = [PaymentAccepted::NAME, PaymentRefused::NAME, PaymentRefunded::NAME];
+    let declared = [&facts[..], &[ChargeAsk::NAME, RefundAsk::NAME]].concat();
     Emit::for_test(Timestamp::default(), &declared)
 }
 
@@ -102,4 +104,47 @@ fn an_order_that_makes_no_sense_is_refused_and_leaves_no_trace() {
     assert!(till.decide(&envelope(reserved(0)), &mut emit).is_err());
     assert_eq!(emit.announced().count(), 0);
     assert_eq!(till.changed_charges().count(), 0);
+}
+
+#[test]
+fn the_provider_is_asked_and_what_it_says_is_told() {
+    let (mut till, mut emit) = (till().paid_by(Purse::Provider), pen());
+    learn(&mut till, &mut emit, reserved(700));
+    let [charge] = &emit.asks::<ChargeAsk>()[..] else { panic!("one charge") };
+    assert_eq!(charge.key(), format!("charge-{}", charge.order_id));
+    assert_eq!(emit.announced().count(), 0);
+    till.settle(charge, &ChargeAnswer::Accepted(cad(700)), &mut emit).unwrap();
+    till.settle(charge, &ChargeAnswer::Accepted(cad(700)), &mut emit).unwrap();
+    let StockReserved { order_id, customer_id, store_id, lines, total: amount } = reserved(700);
+    let accepted = PaymentAccepted { order_id, customer_id, store_id, lines, amount };
+    assert_eq!(emit.facts::<PaymentAccepted>(), [accepted]);
+    learn(&mut till, &mut emit, cancelled());
+    let [refund] = &emit.asks::<RefundAsk>()[..] else { panic!("one refund") };
+    till.settle(refund, &RefundAnswer(cad(700)), &mut emit).unwrap();
+    let said: Vec<_> = emit.announced().collect();
+    assert_eq!(said, [PaymentAccepted::NAME, PaymentRefunded::NAME]);
+}
+
+#[test]
+fn a_charge_that_is_taken_after_the_cancellation_is_asked_back() {
+    let (mut till, mut emit) = (till().paid_by(Purse::Provider), pen());
+    learn(&mut till, &mut emit, reserved(700));
+    learn(&mut till, &mut emit, cancelled());
+    let charge = emit.asks::<ChargeAsk>().remove(0);
+    assert!(emit.asks::<RefundAsk>().is_empty());
+    till.settle(&charge, &ChargeAnswer::Accepted(cad(700)), &mut emit).unwrap();
+    assert_eq!(emit.asks::<RefundAsk>().len(), 1);
+    assert_eq!(emit.announced().collect::<Vec<_>>(), [PaymentAccepted::NAME]);
+}
+
+#[test]
+fn a_refusal_of_the_provider_is_told_with_its_reason() {
+    let (mut till, mut emit) = (till().paid_by(Purse::Provider), pen());
+    learn(&mut till, &mut emit, reserved(700));
+    let charge = emit.asks::<ChargeAsk>().remove(0);
+    let reason = RefusalReason::InsufficientFunds;
+    till.settle(&charge, &ChargeAnswer::Refused(reason), &mut emit).unwrap();
+    learn(&mut till, &mut emit, cancelled());
+    assert_eq!(emit.facts::<PaymentRefused>()[0].reason, reason);
+    assert_eq!((emit.announced().count(), emit.asks::<RefundAsk>().len()), (1, 0));
 }
