@@ -68,10 +68,10 @@ impl Core {
     /// Writes what was announced to the outbox and says whether there was anything; what is asked
     /// of partners is written with it.
     pub(crate) async fn announce(&self, tx: &mut Tx, emit: Emit) -> Result<bool, Fault> {
-        let (facts, asks) = emit.finish().map_err(|name| {
+        let (facts, outside) = emit.finish().map_err(|name| {
             Fault::poison(format!("{} emits {name} without declaring it", self.service))
         })?;
-        ask::store::insert(tx, asks).await?;
+        ask::store::write(tx, outside).await?;
         if facts.is_empty() {
             return Ok(false);
         }

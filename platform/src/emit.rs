@@ -17,7 +17,7 @@ pub struct Emit {
     tracing: Tracing,
     origin: Origin,
     facts: Vec<Announced>,
-    asks: Vec<Asked>,
+    outside: Outside,
     undeclared: Option<&'static str>,
 }
 
@@ -42,6 +42,14 @@ pub(crate) struct Announced {
     pub(crate) occurred_at: Timestamp,
 }
 
+/// What partners outside are asked and not asked any more.
+#[derive(Debug, Default)]
+pub(crate) struct Outside {
+    pub(crate) asks: Vec<Asked>,
+    /// Name and key of asks that are not made if they were not made yet.
+    pub(crate) withdrawn: Vec<(&'static str, String)>,
+}
+
 /// What a partner outside is asked, on its way to the table of asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
@@ -56,8 +64,8 @@ pub(crate) struct Asked {
 
 impl Emit {
     pub(crate) fn new(now: Timestamp, declared: Arc<[&'static str]>, tracing: Tracing) -> Self {
-        let (facts, asks) = (vec![], vec![]);
-        Self { now, declared, tracing, origin: Origin::default(), facts, asks, undeclared: None }
+        let (origin, outside) = (Origin::default(), Outside::default());
+        Self { now, declared, tracing, origin, facts: vec![], outside, undeclared: None }
     }
 
     /// Announces a fact. The service must have declared that it emits it.
@@ -95,7 +103,7 @@ impl Emit {
         }
         let stream = ask.stream();
         let span = self.origin.span.as_ref().filter(|span| span.is_valid());
-        self.asks.push(Asked {
+        self.outside.asks.push(Asked {
             name: A::NAME,
             key: ask.key(),
             body: serde_json::to_value(&ask).expect("an ask has text keys and finite numbers"),
@@ -104,6 +112,12 @@ impl Emit {
             traceparent: span.map(|span| traceparent(span).0),
             stream,
         });
+    }
+
+    /// Does not ask after all, if the partner was never called. A call that was made once is asked
+    /// until it is answered, because nobody else can say what it did.
+    pub fn withdraw<A: Ask>(&mut self, key: impl Into<String>) {
+        self.outside.withdrawn.push((A::NAME, key.into()));
     }
 
     /// The time of the transaction, by the database's clock: the only clock a decision may use.
@@ -124,9 +138,15 @@ impl Emit {
 
     /// What was asked of partners so far, of one type.
     pub fn asks<A: Ask>(&self) -> Vec<A> {
-        let named = self.asks.iter().filter(|ask| ask.name == A::NAME);
+        let named = self.outside.asks.iter().filter(|ask| ask.name == A::NAME);
         let ask = |ask: &Asked| serde_json::from_value(ask.body.clone());
         named.map(|asked| ask(asked).expect("a written ask can be read")).collect()
+    }
+
+    /// Keys of what is not asked after all, of one type.
+    pub fn withdrawn<A: Ask>(&self) -> Vec<&str> {
+        let named = self.outside.withdrawn.iter().filter(|(name, _)| *name == A::NAME);
+        named.map(|(_, key)| key.as_str()).collect()
     }
 
     /// A pen for tests of decisions: no trace, everything declared that is named.
@@ -138,15 +158,16 @@ impl Emit {
         self.origin = origin;
     }
 
-    /// Where the pen stands.
-    pub(crate) fn mark(&self) -> (usize, usize) {
-        (self.facts.len(), self.asks.len())
+    /// Where the pen stands: facts, asks and withdrawals.
+    pub(crate) fn mark(&self) -> [usize; 3] {
+        [self.facts.len(), self.outside.asks.len(), self.outside.withdrawn.len()]
     }
 
     /// Takes back what was written after a mark.
-    pub(crate) fn rewind(&mut self, (facts, asks): (usize, usize)) {
+    pub(crate) fn rewind(&mut self, [facts, asks, withdrawn]: [usize; 3]) {
         self.facts.truncate(facts);
-        self.asks.truncate(asks);
+        self.outside.asks.truncate(asks);
+        self.outside.withdrawn.truncate(withdrawn);
         self.undeclared = None;
     }
 
@@ -154,10 +175,10 @@ impl Emit {
         self.undeclared
     }
 
-    pub(crate) fn finish(self) -> Result<(Vec<Announced>, Vec<Asked>), &'static str> {
+    pub(crate) fn finish(self) -> Result<(Vec<Announced>, Outside), &'static str> {
         match self.undeclared {
             Some(name) => Err(name),
-            None => Ok((self.facts, self.asks)),
+            None => Ok((self.facts, self.outside)),
         }
     }
 }

@@ -43,16 +43,26 @@ pub fn document(service: &Service, tables: &[Table], settings: &serde_json::Valu
         table(["Method", "Path", "What it does"], routes(service), "It has no route of its own."),
         table(["Table", "What it keeps"], kept, "It keeps nothing of its own."),
     );
+    let asked = asks(service);
     format!(
         "# {name}\n\n{}\n\nGenerated from `services/{name}` by `cargo run -p xtask -- docs`; a test \
          compares.\n\n## Facts in\n\n{reads}\n## Facts out\n\n{emits}\n## Routes\n\n{routes}\n\
          Beside these every service answers `/livez`, `/readyz`, `/startupz`, `/metrics`,\n\
-         `/openapi.json`, `/problems/{{code}}` and `/version`.\n\n## Tables\n\n{kept}\n\
+         `/openapi.json`, `/problems/{{code}}` and `/version`.\n\n{asked}## Tables\n\n{kept}\n\
          The platform keeps its own in the schema `millrace` of the same database: inbox, outbox, \
-         versions,\npositions and answers under idempotency keys.\n\n## Settings\n\n{}",
+         versions,\npositions, answers under idempotency keys and asks.\n\n## Settings\n\n{}",
         service.about(),
         own(name, settings),
     )
+}
+
+/// What it asks outside, if anything.
+fn asks(service: &Service) -> String {
+    let asks = service.asks().into_iter().map(|(ask, partner)| [code(ask), code(partner)]);
+    match service.asks().is_empty() {
+        true => String::new(),
+        false => format!("## Asked outside\n\n{}\n", table(["Ask", "Partner"], asks, "")),
+    }
 }
 
 /// The tables that the migrations in a folder create, with the comment above each.

@@ -42,6 +42,7 @@ pub fn services() -> Vec<Service> {
 pub fn settings(service: &str) -> serde_json::Value {
     match service {
         "orders" => serde_json::json!(orders::settings::Settings::default()),
+        "payments" => serde_json::json!(payments::settings::Settings::default()),
         _ => serde_json::json!({}),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
-use crate::emit::Asked;
+use crate::emit::{Asked, Outside};
 use crate::{Fault, Tx};
 
 /// Answered asks are kept for this many days, so that a late repetition is known.
@@ -38,11 +38,19 @@ pub(crate) struct Again {
     pub(crate) error: Option<String>,
 }
 
-/// Writes what a decision asks; what was asked under the same key before stays as it is.
-pub(crate) async fn insert(tx: &mut Tx, mut asks: Vec<Asked>) -> Result<(), Fault> {
-    if asks.is_empty() {
-        return Ok(());
+/// Writes what decisions ask and ask no more.
+pub(crate) async fn write(tx: &mut Tx, outside: Outside) -> Result<(), Fault> {
+    if !outside.asks.is_empty() {
+        insert(tx, outside.asks).await?;
     }
+    match outside.withdrawn.is_empty() {
+        true => Ok(()),
+        false => withdraw(tx, &outside.withdrawn).await,
+    }
+}
+
+/// What was asked under the same key before stays as it is.
+async fn insert(tx: &mut Tx, mut asks: Vec<Asked>) -> Result<(), Fault> {
     asks.sort_by(|a, b| (a.name, &a.key).cmp(&(b.name, &b.key)));
     sqlx::query(
         "INSERT INTO millrace.ask (name, key, stream, body, correlation_id, causation_id,
@@ -58,6 +66,22 @@ pub(crate) async fn insert(tx: &mut Tx, mut asks: Vec<Asked>) -> Result<(), Faul
     .bind(asks.iter().map(|ask| ask.correlation.as_str()).collect::<Vec<_>>())
     .bind(asks.iter().map(|ask| ask.causation).collect::<Vec<_>>())
     .bind(asks.iter().map(|ask| ask.traceparent.as_deref()).collect::<Vec<_>>())
+    .execute(tx.db())
+    .await?;
+    Ok(())
+}
+
+/// An ask counts its attempts before it is called: one without attempts is known nowhere else.
+async fn withdraw(tx: &mut Tx, asks: &[(&'static str, String)]) -> Result<(), Fault> {
+    let (names, keys): (Vec<&str>, Vec<&str>) =
+        asks.iter().map(|(name, key)| (*name, key.as_str())).unzip();
+    sqlx::query(
+        "UPDATE millrace.ask SET answered_at = clock_timestamp(), error = 'withdrawn'
+         WHERE (name, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+             AND attempts = 0 AND answered_at IS NULL",
+    )
+    .bind(names)
+    .bind(keys)
     .execute(tx.db())
     .await?;
     Ok(())

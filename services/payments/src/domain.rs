@@ -216,7 +216,7 @@ impl Till {
         match (state, purse) {
             (State::Asked(amount), _) => {
                 self.decide(order, customer, purse, State::Withdrawn(amount));
-                Ok(Undone::Nothing)
+                Ok(Undone::Withdrawn)
             }
             (State::Charged(amount), Purse::Provider) => {
                 self.decide(order, customer.clone(), purse, State::Refunding(amount));

@@ -131,6 +131,7 @@ fn a_charge_that_is_taken_after_the_cancellation_is_asked_back() {
     learn(&mut till, &mut emit, reserved(700));
     learn(&mut till, &mut emit, cancelled());
     let charge = emit.asks::<ChargeAsk>().remove(0);
+    assert_eq!(emit.withdrawn::<ChargeAsk>(), [charge.key()]);
     assert!(emit.asks::<RefundAsk>().is_empty());
     till.settle(&charge, &ChargeAnswer::Accepted(cad(700)), &mut emit).unwrap();
     assert_eq!(emit.asks::<RefundAsk>().len(), 1);

@@ -13,8 +13,9 @@ fn main() -> ExitCode {
         Some("writer") => services::writer,
         Some("tally") => services::tally,
         Some("ledger") => services::ledger,
+        Some("clerk") => services::clerk,
         other => {
-            eprintln!("error: {other:?} is none of writer, tally, ledger");
+            eprintln!("error: {other:?} is none of writer, tally, ledger, clerk");
             return ExitCode::from(2);
         }
     };

@@ -1,9 +1,10 @@
-//! Three tiny services that the delivery contract is tested on: `writer` takes notes at its front
-//! door, `tally` adds them up, `ledger` is a view of the sums. They know nothing of orders, as the
-//! platform does not.
+//! Four tiny services that the delivery contract is tested on: `writer` takes notes at its front
+//! door, `tally` adds them up, `ledger` is a view of the sums, `clerk` has every
+//! note stamped by an office outside. They know nothing of orders, as the platform does not.
 
 pub(crate) mod facts;
 mod ledger;
+pub(crate) mod stamps;
 pub(crate) mod sums;
 
 use std::time::Duration;
@@ -66,6 +67,18 @@ pub(crate) fn ledger() -> Service {
         .build_view()
 }
 
+/// Has every note stamped outside.
+pub(crate) fn clerk() -> Service {
+    Service::named("clerk")
+        .about("Has every note stamped outside.")
+        .settings::<stamps::Settings>()
+        .rows::<NoRows>()
+        .on::<Noted>()
+        .asks::<stamps::Stamp, stamps::Office>()
+        .emits::<stamps::Stamped>()
+        .build()
+}
+
 /// A note as a client sends it.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -74,8 +87,8 @@ pub(crate) struct Note {
     amount: i64,
 }
 
-/// The writer keeps no rows.
-struct NoRows;
+/// Writer and clerk keep no rows.
+pub(crate) struct NoRows;
 
 impl WorkingSet for NoRows {
     type Keys = ();

@@ -55,6 +55,11 @@ const ROOMS: &[Room] = &[
         forbidden: &["sqlx"],
     },
     Room {
+        name: "the way to a partner",
+        is: |inside| inside == "src/provider.rs",
+        forbidden: &["sqlx", "axum", "utoipa", "Tx", "Emit", "SystemTime", "Instant", "now_utc"],
+    },
+    Room {
         name: "the store",
         is: |inside| inside == "src/store.rs" || inside.starts_with("src/store/"),
         forbidden: &["axum", "utoipa", "emit", "Emit"],
@@ -77,8 +82,10 @@ const ROOMS: &[Room] = &[
 ];
 
 /// What the side door may take from the platform.
-const SIDE_DOOR: &[&str] =
-    &["Decide", "Emit", "Envelope", "Event", "Fault", "Fold", "Handle", "Poison", "Sweep", "Tx"];
+const SIDE_DOOR: &[&str] = &[
+    "Decide", "Emit", "Envelope", "Event", "Fault", "Fold", "Handle", "Poison", "Settle", "Sweep",
+    "Tx",
+];
 
 /// What no service may depend on; other services come on top.
 const NOT_FOR_SERVICES: &[&str] = &[

@@ -72,8 +72,10 @@ pub enum Answered {
 /// What a cancellation leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undone {
-    /// Nothing was taken, or it is on its way back, or nobody knows yet.
+    /// Nothing was taken, or it is on its way back.
     Nothing,
+    /// The provider has not answered: it need not be asked if it was not called yet.
+    Withdrawn,
     /// So much was given back.
     Refunded(CustomerId, Money),
     /// The provider is to be asked for so much.

@@ -59,6 +59,7 @@ impl Outside {
                     assert!(!self.refund_asked, "a second refund");
                     self.refund_asked = true;
                 }
+                Undone::Withdrawn => {}
                 undone => assert_eq!(undone, Undone::Nothing),
             },
             ChargeAnswered if self.charge_asked => {

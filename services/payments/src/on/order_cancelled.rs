@@ -4,7 +4,7 @@ use millrace::{Decide, Emit, Envelope, Poison};
 use schemas::{OrderCancelled, PaymentRefunded};
 
 use crate::domain::{Till, Undone};
-use crate::provider::RefundAsk;
+use crate::provider::{ChargeAsk, RefundAsk, charge_key};
 use crate::store::Keys;
 
 impl Decide<OrderCancelled> for Till {
@@ -19,6 +19,7 @@ impl Decide<OrderCancelled> for Till {
         let undone = self.refund(fact.id.uuid(), order_id, &cancelled.customer_id);
         match undone.map_err(Poison::new)? {
             Undone::Nothing => {}
+            Undone::Withdrawn => emit.withdraw::<ChargeAsk>(charge_key(order_id)),
             Undone::Refunded(customer_id, amount) => {
                 emit.fact(PaymentRefunded { order_id, customer_id, store_id, amount });
             }

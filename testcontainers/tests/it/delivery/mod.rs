@@ -1,5 +1,6 @@
 //! The delivery contract: every rule of the commit protocol as a property of running services.
 
+mod ask;
 mod away;
 mod batch;
 mod bench;

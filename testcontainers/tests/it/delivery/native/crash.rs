@@ -122,6 +122,15 @@ async fn an_idle_service_takes_less_than_64_mib_of_memory() -> Result<()> {
 }
 
 async fn start(bench: &Bench, service: &str, failpoint: Option<&str>) -> Result<Process> {
+    launch(bench, service, failpoint).await?.start()
+}
+
+/// A service's process that dies at a failpoint, if one is given.
+pub(super) async fn launch(
+    bench: &Bench,
+    service: &str,
+    failpoint: Option<&str>,
+) -> Result<Launch> {
     let folder = std::env::temp_dir().join(format!("millrace-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let log =
@@ -135,7 +144,7 @@ async fn start(bench: &Bench, service: &str, failpoint: Option<&str>) -> Result<
             .env("MILLRACE_CONSUME__BATCH_RECORDS_MAX", "5")
             .env("MILLRACE_OUTBOX__BATCH_RECORDS_MAX", "5");
     }
-    launch.start()
+    Ok(launch)
 }
 
 /// The URL a process says it listens on, once it is ready.

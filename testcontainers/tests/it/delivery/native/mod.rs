@@ -1,6 +1,7 @@
 //! What the embedded broker cannot show: members that are missed within seconds, groups whose
 //! offsets are reset, and a broker that keeps its log while it is away.
 
+mod ask;
 mod away;
 mod crash;
 mod frozen;
