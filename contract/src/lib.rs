@@ -11,8 +11,8 @@ mod timestamp;
 mod topic;
 
 pub use avro::{
-    ARRAY_ITEMS_MAX, DecodeError, RECORD_BYTES_MAX, Reader, Resolution, ResolveError,
-    STRING_BYTES_MAX, Writer, check_writer_schema, prepare, record_name,
+    ARRAY_ITEMS_MAX, DecodeError, JsonView, Misfit, RECORD_BYTES_MAX, Reader, Resolution,
+    ResolveError, STRING_BYTES_MAX, Writer, check_writer_schema, prepare, record_name,
 };
 pub use event::{Cause, Envelope, Event, EventId, Position, TraceContext};
 pub use frame::{FrameError, frame, unframe};

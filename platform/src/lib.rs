@@ -23,6 +23,7 @@ mod outbox;
 mod parking;
 mod process;
 mod registry;
+pub mod repair;
 mod runtime;
 mod service;
 mod store;

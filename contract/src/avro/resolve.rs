@@ -104,7 +104,7 @@ impl Resolution {
     }
 }
 
-fn parse(json: &str) -> Result<(Schema, String), ResolveError> {
+pub(super) fn parse(json: &str) -> Result<(Schema, String), ResolveError> {
     prepare();
     if json.len() > SCHEMA_BYTES_MAX {
         return Err(ResolveError::TooLarge(json.len()));

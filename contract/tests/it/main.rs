@@ -6,3 +6,4 @@ mod identity;
 mod money;
 mod schema;
 mod time;
+mod view;
