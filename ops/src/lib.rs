@@ -1,9 +1,14 @@
 //! Everything an operator can do, as a library: talk to the services, import files, look after
-//! topics and schemas, examine a running system. It never prints and never ends the process.
+//! topics, schemas and dead letters, say why an order is late, examine a running system. It never
+//! prints and never ends the process.
 #![warn(missing_docs)]
 
+pub mod command;
+pub mod databases;
+pub mod dead;
 pub mod doctor;
 pub mod import;
+pub mod operation;
 pub mod registry;
 pub mod topics;
 
