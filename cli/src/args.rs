@@ -18,6 +18,27 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| "give a whole number and its unit: 500ms, 30s or 2m".to_owned())
 }
 
+/// Reads the first digits of a cause's fingerprint.
+pub(crate) fn cause(text: &str) -> Result<String, String> {
+    let text = text.to_ascii_lowercase();
+    let fits = (1..=8).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit());
+    fits.then_some(text).ok_or_else(|| {
+        "give the first digits of a cause, as `millrace dlq causes` shows them: 7f3a".to_owned()
+    })
+}
+
+/// Reads `50/s` or `600/m` as records in a second.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let (number, seconds) = match text.split_once('/') {
+        Some((number, "s")) => (number, 1.0),
+        Some((number, "m")) => (number, 60.0),
+        _ => ("", 1.0),
+    };
+    let number = number.parse::<u32>().ok().filter(|number| *number > 0);
+    let rate = number.map(|number| f64::from(number) / seconds);
+    rate.ok_or_else(|| "give a whole number of records for each second or minute: 50/s".to_owned())
+}
+
 /// Reads `SKU=QUANTITY`.
 pub(crate) fn line(text: &str) -> Result<(Sku, i64), String> {
     let wrong = || "give an article and a quantity: p-1001=2".to_owned();
@@ -38,6 +59,16 @@ mod tests {
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         for wrong in ["", "30", "s", "-1s", "1.5s", "1h", "18446744073709551616s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_cause_is_hexadecimal_and_a_rate_has_a_span() {
+        assert_eq!(cause("7F3a"), Ok("7f3a".to_owned()));
+        assert!(["", "7f3a0b1c2", "x"].iter().all(|wrong| cause(wrong).is_err()));
+        assert_eq!((rate("50/s"), rate("30/m")), (Ok(50.0), Ok(0.5)));
+        for wrong in ["", "50", "0/s", "-1/s", "1.5/s", "5/h", "/s"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
         }
     }
 

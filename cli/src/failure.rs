@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use millrace::RegistryError;
 use millrace::admin::AdminError;
 use ops::ClientError;
+use ops::databases::DatabaseError;
+use ops::dead::PlanError;
 
 /// What whoever reaches nobody can do.
 const HOW_TO_START: &str = "start everything on this machine with `millrace dev`, or say where it \
@@ -80,6 +82,30 @@ impl From<RegistryError> for Failure {
             RegistryError::Missing { .. } => Self::NotFound(text),
             RegistryError::Refused { .. } => Self::Refused(text),
             RegistryError::Unusable { .. } => Self::Failed(text),
+        }
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        let text = error.to_string();
+        match error {
+            DatabaseError::Unknown { .. } => Self::Usage(text),
+            DatabaseError::Unreachable { .. } => Self::Unreachable(text),
+            DatabaseError::NotPrepared { .. } => Self::Refused(text),
+            DatabaseError::Failed { .. } => Self::Failed(text),
+        }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        let text = error.to_string();
+        match error {
+            PlanError::Database(error) => error.into(),
+            PlanError::Registry(error) => error.into(),
+            PlanError::Ambiguous { .. } => Self::Usage(text),
+            PlanError::Misfit { .. } => Self::Refused(text),
         }
     }
 }

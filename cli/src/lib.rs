@@ -1,14 +1,17 @@
 //! The `millrace` command as a library: the tree of commands, and one exit code for each kind of
 //! ending. Data goes to standard output, everything else to standard error.
 
+mod act;
 mod args;
 mod config;
 pub mod demo;
 pub mod dev;
+mod dlq;
 mod doctor;
 pub mod failure;
 mod house;
 mod import;
+mod operation;
 mod order;
 pub mod output;
 pub mod place;
@@ -67,6 +70,12 @@ enum Command {
     /// Place, follow, list and cancel orders.
     #[command(subcommand)]
     Order(order::Order),
+    /// Look at dead letters; redrive, repair or discard them.
+    #[command(subcommand)]
+    Dlq(dlq::Dlq),
+    /// Follow, pause, resume and cancel what was asked of the services.
+    #[command(subcommand)]
+    Operation(operation::OperationCommand),
     /// List and create the topics.
     #[command(subcommand)]
     Topic(topic::Topic),
@@ -137,6 +146,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => return demo::run(args, output).await,
         Command::Import(import) => import::run(import, &place, output).await?,
         Command::Order(order) => order::run(order, &place()?, output).await?,
+        Command::Dlq(dlq) => dlq::run(dlq, &place()?, output).await?,
+        Command::Operation(command) => operation::run(command, &place()?, output).await?,
         Command::Topic(topic) => topic::run(topic, &place()?, output).await?,
         Command::Schema(schema) => schema::run(schema, &place, output).await?,
         Command::Config(command) => config::run(&command, output)?,

@@ -99,7 +99,7 @@ impl Output {
     }
 
     /// Prints what a command would do, and says on standard error that it did not.
-    pub fn plan(self, steps: &[Step]) -> io::Result<()> {
+    pub fn plan<T: Row>(self, steps: &[T]) -> io::Result<()> {
         self.list(steps)?;
         eprintln!("nothing was changed; add --execute to do it");
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::run::Room;
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 24] = [
     &["import", "products"],
     &["import", "stock"],
     &["import", "accounts"],
@@ -15,6 +15,18 @@ const COMMANDS: [&[&str]; 12] = [
     &["topic", "create"],
     &["schema", "register"],
     &["config", "show"],
+    &["dlq", "causes"],
+    &["dlq", "list"],
+    &["dlq", "show"],
+    &["dlq", "redrive"],
+    &["dlq", "discard"],
+    &["dlq", "restore"],
+    &["dlq", "export"],
+    &["operation", "list"],
+    &["operation", "watch"],
+    &["operation", "pause"],
+    &["operation", "resume"],
+    &["operation", "cancel"],
 ];
 
 #[test]
@@ -49,6 +61,18 @@ fn wrong_arguments_are_told_on_standard_error_with_code_two() {
         &["config", "show", "--set", "http.listen"],
         &["--endpoints", "missing.json", "topic", "list"],
         &["completion", "cobol"],
+        &["dlq", "redrive"],
+        &["dlq", "redrive", "--cause", "soon"],
+        &["dlq", "redrive", "--cause", "7f3a", "--execute"],
+        &["dlq", "redrive", "--cause", "7f3a", "--rate", "fast"],
+        &["dlq", "redrive", "--cause", "7f3a", "--canary", "0"],
+        &["dlq", "redrive", "--cause", "7f3a", "--set", "a=1"],
+        &["dlq", "redrive", "--cause", "7f3a", "--where", "$.a==1"],
+        &["dlq", "discard", "--execute", "--reason", "no"],
+        &["dlq", "list", "--status", "lost"],
+        &["dlq", "list", "--original-topic-header", "x"],
+        &["operation", "watch"],
+        &["operation", "cancel", "0190b2e0-0000-7000-8000-000000000000", "--execute"],
     ] {
         let done = room.run(wrong);
         assert_eq!(done.code, Some(2), "{wrong:?}: {done:?}");

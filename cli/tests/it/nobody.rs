@@ -35,6 +35,16 @@ fn every_command_that_reaches_nobody_ends_with_five_and_says_what_to_start() {
         &["schema", "register"],
         &["schema", "register", "--execute"],
         &["topic", "list"],
+        &["dlq", "causes"],
+        &["dlq", "list", "--cause", "7f3a"],
+        &["dlq", "show", id],
+        &["dlq", "export"],
+        &["dlq", "causes", "--topic", "orders-dlt"],
+        &["dlq", "redrive", "--cause", "7f3a"],
+        &["dlq", "discard", "--key", id, "--reason", "no", "--execute"],
+        &["operation", "list"],
+        &["operation", "watch", id],
+        &["operation", "cancel", id],
     ] {
         let done = room.run(command);
         assert_eq!(done.code, Some(5), "{command:?}: {done:?}");

@@ -8,7 +8,7 @@ use millrace::{Registry, RegistryError, contract::unframe};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::rows::{asked, records};
+use super::rows::{asked, records, waiting};
 use super::{Change, Filter, Record, changes};
 use crate::Endpoints;
 use crate::command::Select;
@@ -39,6 +39,8 @@ pub struct GroupPlan {
     pub records: usize,
     /// Of how many keys.
     pub keys: usize,
+    /// How many records wait behind them.
+    pub waiting: usize,
     /// By cause, how many records.
     pub causes: BTreeMap<String, usize>,
     /// How many of them are repaired.
@@ -94,6 +96,7 @@ pub async fn plan(
     registry: &Registry,
     asked_for: &Asked,
 ) -> Result<Vec<GroupPlan>, PlanError> {
+    let behind = waiting(endpoints).await;
     let mut plans = vec![];
     for service in asked(endpoints, &asked_for.filter) {
         let mut draft = Draft::default();
@@ -107,7 +110,7 @@ pub async fn plan(
             }
         }
         if draft.records > 0 {
-            plans.push(draft.finish(service, &asked_for.filter)?);
+            plans.push(draft.finish(service, &asked_for.filter, &behind));
         }
     }
     let found: BTreeSet<&String> = plans.iter().flat_map(|plan| plan.causes.keys()).collect();
@@ -166,14 +169,21 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(self, service: String, filter: &Filter) -> Result<GroupPlan, PlanError> {
+    fn finish(
+        self,
+        service: String,
+        filter: &Filter,
+        behind: &BTreeMap<(String, String), usize>,
+    ) -> GroupPlan {
         let cause = match &filter.cause {
             // The service wants the whole of it.
             Some(_) => self.causes.keys().next().cloned(),
             None => None,
         };
         let ids = if filter.ids.is_empty() { vec![] } else { self.ids };
-        Ok(GroupPlan {
+        let waits = |key: &String| behind.get(&(service.clone(), key.clone()));
+        GroupPlan {
+            waiting: self.keys.iter().filter_map(waits).sum(),
             service,
             select: Select { cause, key: filter.key.clone(), ids },
             records: self.records,
@@ -181,6 +191,6 @@ impl Draft {
             causes: self.causes,
             repaired: self.repaired,
             samples: self.samples,
-        })
+        }
     }
 }

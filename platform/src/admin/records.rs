@@ -36,6 +36,17 @@ impl Admin {
         self.blocking("read a topic", move |admin| admin.read_between(&name, &marks)).await
     }
 
+    /// The newest records of the topic, at most `count` of each partition, by partition and offset.
+    ///
+    /// # Errors
+    /// `NoTopic`, `TooSlow` or `Unreachable`.
+    pub async fn read_last(&self, topic: &str, count: i64) -> Result<Vec<Record>, AdminError> {
+        let mut marks = self.watermarks(topic).await?;
+        marks.iter_mut().for_each(|mark| mark.low = mark.low.max(mark.high - count));
+        let name = topic.to_owned();
+        self.blocking("read a topic", move |admin| admin.read_between(&name, &marks)).await
+    }
+
     /// Writes one record exactly as given and answers its partition and offset.
     ///
     /// # Errors
