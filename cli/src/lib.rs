@@ -9,6 +9,7 @@ pub mod dev;
 mod dlq;
 mod doctor;
 pub mod failure;
+mod group;
 mod house;
 mod import;
 mod operation;
@@ -73,6 +74,9 @@ enum Command {
     /// Look at dead letters; redrive, repair or discard them.
     #[command(subcommand)]
     Dlq(dlq::Dlq),
+    /// Show the services' consumer groups; pause them, or put one record out of their way.
+    #[command(subcommand)]
+    Group(group::GroupCommand),
     /// Follow, pause, resume and cancel what was asked of the services.
     #[command(subcommand)]
     Operation(operation::OperationCommand),
@@ -147,6 +151,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(import) => import::run(import, &place, output).await?,
         Command::Order(order) => order::run(order, &place()?, output).await?,
         Command::Dlq(dlq) => dlq::run(dlq, &place()?, output).await?,
+        Command::Group(command) => group::run(command, &place()?, output).await?,
         Command::Operation(command) => operation::run(command, &place()?, output).await?,
         Command::Topic(topic) => topic::run(topic, &place()?, output).await?,
         Command::Schema(schema) => schema::run(schema, &place, output).await?,

@@ -1,5 +1,7 @@
 //! `millrace order`: what a customer or an operator does with single orders.
 
+mod late;
+
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -49,12 +51,29 @@ Examples:
     #[command(before_help = "\
 Examples:
   millrace order show ID
-  millrace order show ID --wait 30s")]
+  millrace order show ID --wait 30s
+  millrace order show ID -w             every fact as it happens")]
     Show {
         /// Which one.
         id: OrderId,
         #[command(flatten)]
         wait: Wait,
+        /// Print every fact as it happens, until nothing more is to come.
+        #[arg(short, long, conflicts_with = "wait")]
+        watch: bool,
+    },
+    /// List orders that wait too long: which fact is owed, by whom, since when and why.
+    #[command(before_help = "\
+Examples:
+  millrace order stuck --older-than 15m
+  millrace order stuck --step payment --store s-01
+  millrace order stuck -o json | jq '.items[].command'")]
+    Stuck(late::Stuck),
+    /// Tell what happened to an order in sentences, what it waits for and why.
+    #[command(before_help = "Example:\n  millrace order explain ID")]
+    Explain {
+        /// Which one.
+        id: OrderId,
     },
     /// List orders, the newest first.
     #[command(before_help = "\
@@ -130,12 +149,15 @@ pub(crate) async fn run(order: Order, place: &Place, output: Output) -> anyhow::
             eprintln!("placed; follow it with `millrace order show {id} --wait`");
             show_after(&retailer, id, wait, output).await
         }
-        Order::Show { id, wait } => {
+        Order::Stuck(stuck) => late::stuck(stuck, place, output).await,
+        Order::Explain { id } => late::explain(id, place, output).await,
+        Order::Show { id, watch: true, .. } => watch(&retailer, id, output).await,
+        Order::Show { id, wait, .. } => {
             let view = seen(&retailer, id, wait.wait.unwrap_or_default()).await?;
             show(&view, output)
         }
         Order::List { status, store, customer, limit, cursor } => {
-            let filter = OrderFilter { status, store, customer, limit: None, cursor };
+            let filter = OrderFilter { status, store, customer, cursor, ..OrderFilter::default() };
             list(&retailer, filter, limit, output).await
         }
         Order::Cancel { id, reason, execute: false, .. } => {
@@ -187,6 +209,33 @@ async fn seen(retailer: &Retailer, id: OrderId, wait: Duration) -> Result<OrderV
     }
 }
 
+/// Prints each fact once, as soon as the order view knows it, until the order is settled.
+async fn watch(retailer: &Retailer, id: OrderId, output: Output) -> anyhow::Result<()> {
+    let mut printed: Vec<(String, u64)> = vec![];
+    let mut view = retailer.order(id, None).await.map_err(Failure::from)?;
+    loop {
+        let first = view.history.first().map_or(0, |fact| fact.occurred_at.millis());
+        for happened in &view.history {
+            let named = (happened.fact.clone(), happened.version);
+            if printed.contains(&named) {
+                continue;
+            }
+            printed.push(named);
+            let fact = Fact { happened, since_ms: since(first, happened) };
+            match output.for_people() {
+                true => output.text(&fact.line())?,
+                false => output.line(&fact)?,
+            }
+        }
+        if view.settled {
+            eprintln!("{}: nothing more is to come", view.status);
+            return Ok(());
+        }
+        let news = retailer.order_news(id, view.version, LOOK).await;
+        view = news.map_err(Failure::from)?;
+    }
+}
+
 fn show(view: &OrderView, output: Output) -> anyhow::Result<()> {
     output.item(view)?;
     if !output.for_people() {
@@ -205,6 +254,13 @@ fn show(view: &OrderView, output: Output) -> anyhow::Result<()> {
         output.text(&format!("missing: {sku}, {wanted} wanted, {available} available"))?;
     }
     Ok(())
+}
+
+impl Fact<'_> {
+    fn line(&self) -> String {
+        let Happened { fact, producer, occurred_at, .. } = self.happened;
+        format!("{occurred_at}  +{} ms  {fact}, by {producer}", self.since_ms)
+    }
 }
 
 fn since(first: i64, happened: &Happened) -> i64 {

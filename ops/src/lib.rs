@@ -8,8 +8,10 @@ pub mod databases;
 pub mod dead;
 pub mod doctor;
 pub mod import;
+pub mod late;
 pub mod operation;
 pub mod registry;
+pub mod status;
 pub mod topics;
 
 mod endpoints;

@@ -2,7 +2,7 @@
 
 use crate::run::Room;
 
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 31] = [
     &["import", "products"],
     &["import", "stock"],
     &["import", "accounts"],
@@ -15,6 +15,13 @@ const COMMANDS: [&[&str]; 24] = [
     &["topic", "create"],
     &["schema", "register"],
     &["config", "show"],
+    &["order", "stuck"],
+    &["order", "explain"],
+    &["group", "list"],
+    &["group", "show"],
+    &["group", "pause"],
+    &["group", "resume"],
+    &["group", "skip"],
     &["dlq", "causes"],
     &["dlq", "list"],
     &["dlq", "show"],
@@ -61,6 +68,11 @@ fn wrong_arguments_are_told_on_standard_error_with_code_two() {
         &["config", "show", "--set", "http.listen"],
         &["--endpoints", "missing.json", "topic", "list"],
         &["completion", "cobol"],
+        &["order", "stuck", "--older-than", "soon"],
+        &["order", "show", "0190b2e0-0000-7000-8000-000000000000", "-w", "--wait"],
+        &["group", "pause", "stock", "--execute"],
+        &["group", "pause", "stock", "--partition", "1"],
+        &["group", "skip", "stock", "--topic", "t", "--partition", "1"],
         &["dlq", "redrive"],
         &["dlq", "redrive", "--cause", "soon"],
         &["dlq", "redrive", "--cause", "7f3a", "--execute"],

@@ -108,6 +108,8 @@ pub struct OrderView {
     pub missing: Vec<ShortLine>,
     /// Why it ended, when somebody said so.
     pub reason: Option<String>,
+    /// It has ended, and nothing that was done for it is still to be undone.
+    pub settled: bool,
     /// How many facts are known.
     pub version: u64,
     /// What happened to it, causes before effects.
@@ -125,6 +127,12 @@ pub struct Happened {
     pub occurred_at: Timestamp,
     /// Its place among the facts of this order from this service, from 1.
     pub version: u64,
+    /// The topic it was read from, without the deployment's prefix.
+    pub topic: String,
+    /// Its partition there.
+    pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
 }
 
 /// An order as it is listed.
@@ -159,6 +167,10 @@ pub struct OrderFilter {
     pub store: Option<StoreId>,
     /// Only those of this customer.
     pub customer: Option<CustomerId>,
+    /// Only those that are settled, or only those that are not.
+    pub settled: Option<bool>,
+    /// Only those of which nothing was heard since.
+    pub quiet_since: Option<Timestamp>,
     /// At most so many on a page.
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before.
@@ -217,6 +229,8 @@ impl OrderFilter {
             ("status", self.status.clone()),
             ("store", text(self.store.as_ref().map(StoreId::as_str))),
             ("customer", text(self.customer.as_ref().map(CustomerId::as_str))),
+            ("settled", self.settled.map(|settled| settled.to_string())),
+            ("quiet_since", self.quiet_since.map(|since| since.to_string())),
             ("limit", self.limit.map(|limit| limit.to_string())),
             ("cursor", self.cursor.clone()),
         ];

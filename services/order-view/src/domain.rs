@@ -7,7 +7,7 @@ use schemas::{
     CancelledBy, CustomerId, Money, OrderCancelled, OrderConfirmed, OrderId, OrderLine,
     OrderPlaced, OrderRefused, OrderRejected, PaymentAccepted, PaymentRefunded, PaymentRefused,
     SaleCancelled, SaleConfirmed, ShortLine, StockReleased, StockReserved, StockUnavailable,
-    StoreId, Timestamp,
+    StoreId, Timestamp, flow,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -81,6 +81,8 @@ pub struct Summary {
     pub missing: Vec<ShortLine>,
     /// Why it ended, when somebody said so.
     pub reason: Option<String>,
+    /// It has ended, and what was done for an order that ended badly is undone.
+    pub settled: bool,
 }
 
 /// The facts of one order: at least one, each once, in causal order.
@@ -196,11 +198,22 @@ impl Facts {
             updated_at: latest.unwrap_or_default(),
             missing: vec![],
             reason: None,
+            settled: false,
         };
         for fact in &self.0 {
             summary.learn(fact);
         }
+        let status = summary.status;
+        summary.settled =
+            status == Status::Confirmed || (status.is_end() && !self.has_something_to_undo());
         summary
+    }
+
+    fn has_something_to_undo(&self) -> bool {
+        let said =
+            |fact: &str| self.0.iter().any(|it| fact.ends_with(&format!(".{}", it.what.name())));
+        let undoing = flow::STEPS.iter().filter_map(|step| Some((step.fact, step.undoes?)));
+        undoing.into_iter().any(|(undo, done)| said(done) && !said(undo))
     }
 }
 

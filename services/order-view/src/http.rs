@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use millrace::{Door, Json, Path, Problem, Query};
-use schemas::{CustomerId, OrderId, StoreId};
+use schemas::{CustomerId, OrderId, StoreId, Timestamp};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use utoipa::IntoParams;
@@ -57,6 +57,11 @@ struct Search {
     store: Option<StoreId>,
     #[param(value_type = Option<String>)]
     customer: Option<CustomerId>,
+    /// Whether they have ended, with everything undone that is to be undone.
+    settled: Option<bool>,
+    /// Only those of which nothing was heard since this moment.
+    #[param(value_type = Option<String>, format = DateTime)]
+    quiet_since: Option<Timestamp>,
     /// Items of a page, at most 200; 50 when nothing is said.
     limit: Option<u32>,
     /// The `next_cursor` of the page before.
@@ -111,8 +116,8 @@ async fn orders(
     Query(search): Query<Search>,
 ) -> Result<Json<OrdersPage>, Problem> {
     let limit = search.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
-    let Search { status, store, customer, cursor: before, .. } = search;
-    let filter = Filter { status, store, customer, before };
+    let Search { status, store, customer, settled, quiet_since, cursor: before, .. } = search;
+    let filter = Filter { status, store, customer, settled, quiet_since, before };
     let mut tx = door.read().await?;
     let listed = store::list(&mut tx, &filter, limit.into()).await?;
     Ok(Json(OrdersPage::of(listed, limit as usize)?))

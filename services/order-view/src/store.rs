@@ -30,6 +30,10 @@ pub struct Filter {
     pub store: Option<StoreId>,
     /// Only those of this customer.
     pub customer: Option<CustomerId>,
+    /// Only those that are settled, or only those that are not.
+    pub settled: Option<bool>,
+    /// Only those of which nothing was heard since.
+    pub quiet_since: Option<Timestamp>,
     /// Only those before this one.
     pub before: Option<OrderId>,
 }
@@ -160,6 +164,15 @@ pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Listed
     if let Some(customer) = &filter.customer {
         query.push(" AND customer_id = ").push_bind(customer.as_str());
     }
+    match filter.settled {
+        // As the partial index says it.
+        Some(false) => drop(query.push(" AND NOT settled")),
+        Some(true) => drop(query.push(" AND settled")),
+        None => {}
+    }
+    if let Some(since) = filter.quiet_since {
+        query.push(" AND updated_at <= ").push_bind(since.datetime());
+    }
     query.push(" ORDER BY order_id DESC LIMIT ").push_bind(limit);
     Ok(query.build_query_as().fetch_all(tx.db()).await?)
 }
@@ -170,7 +183,7 @@ pub async fn digest(db: &mut PgConnection) -> Result<String, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT md5(coalesce(string_agg(md5(ROW(order_id, partition, status, customer_id,
              store_id, total, currency, placed_at AT TIME ZONE 'UTC',
-             closed_at AT TIME ZONE 'UTC', updated_at AT TIME ZONE 'UTC', version,
+             closed_at AT TIME ZONE 'UTC', updated_at AT TIME ZONE 'UTC', version, settled,
              facts)::text), '' ORDER BY order_id), ''))
          FROM order_view",
     )
@@ -198,16 +211,16 @@ async fn save_orders(tx: &mut Tx, orders: &[(OrderId, u64, &Facts, Summary)]) ->
     let currency = |total: Option<Money>| total.map(|total| total.currency().to_string());
     let written = sqlx::query(
         "INSERT INTO order_view AS old (order_id, partition, status, customer_id, store_id, total,
-             currency, placed_at, closed_at, updated_at, version, facts, revision)
+             currency, placed_at, closed_at, updated_at, version, facts, revision, settled)
          SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[],
              $6::bigint[], $7::text[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[],
-             $11::bigint[], $12::jsonb[], $13::bigint[])
+             $11::bigint[], $12::jsonb[], $13::bigint[], $14::boolean[])
          ON CONFLICT (order_id) DO UPDATE SET partition = EXCLUDED.partition,
              status = EXCLUDED.status, customer_id = EXCLUDED.customer_id,
              store_id = EXCLUDED.store_id, total = EXCLUDED.total, currency = EXCLUDED.currency,
              placed_at = EXCLUDED.placed_at, closed_at = EXCLUDED.closed_at,
              updated_at = EXCLUDED.updated_at, version = EXCLUDED.version,
-             facts = EXCLUDED.facts, revision = EXCLUDED.revision
+             facts = EXCLUDED.facts, revision = EXCLUDED.revision, settled = EXCLUDED.settled
          WHERE old.revision + 1 = EXCLUDED.revision",
     )
     .bind(orders.iter().map(|(order, ..)| order.uuid()).collect::<Vec<_>>())
@@ -223,6 +236,7 @@ async fn save_orders(tx: &mut Tx, orders: &[(OrderId, u64, &Facts, Summary)]) ->
     .bind(all().map(|facts| facts.iter().len() as i64).collect::<Vec<_>>())
     .bind(all().map(|facts| Json(facts.as_slice())).collect::<Vec<_>>())
     .bind(orders.iter().map(|(_, revision, ..)| *revision as i64 + 1).collect::<Vec<_>>())
+    .bind(sums().map(|sum| sum.settled).collect::<Vec<_>>())
     .execute(tx.db())
     .await?
     .rows_affected();

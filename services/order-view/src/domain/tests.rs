@@ -193,3 +193,20 @@ fn an_order_of_which_all_is_forgotten_is_unknown() {
     assert_eq!(orders.facts(order_id()), None);
     assert_eq!(orders.changed().map(|(.., facts)| facts).collect::<Vec<_>>(), [None]);
 }
+
+#[test]
+fn an_order_is_settled_when_it_has_ended_and_all_is_undone() {
+    let all = cancelled_order();
+    let settled = |facts: Vec<Fact>| Facts::new(facts).unwrap().summary().settled;
+    assert!(settled(all.clone()));
+    for missing in ["OrderCancelled", "StockReleased", "PaymentRefunded", "SaleCancelled"] {
+        let rest = all.iter().filter(|fact| fact.what.name() != missing);
+        assert!(!settled(rest.cloned().collect()), "without {missing}");
+    }
+    let undone_and_never_done = all.iter().filter(|fact| fact.what.name() != "StockReserved");
+    assert!(settled(undone_and_never_done.cloned().collect()));
+    let (order_id, customer_id, store_id) = (order_id(), customer_id(), store_id());
+    let sale_id = SaleId::of(order_id);
+    let end = OrderConfirmed { order_id, customer_id, store_id, sale_id, total: total() };
+    assert!(settled(all[..3].iter().cloned().chain([fact(9, ORDERS, end)]).collect()));
+}

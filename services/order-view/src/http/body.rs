@@ -65,6 +65,8 @@ pub(super) struct OrderBody {
     missing: Vec<ShortLine>,
     /// Why it ended, when somebody said so.
     reason: Option<String>,
+    /// It has ended, and nothing that was done for it is still to be undone.
+    settled: bool,
     /// How many facts are known; give it as `version` to wait for more.
     version: usize,
     /// What was said, causes before effects.
@@ -82,6 +84,12 @@ pub(super) struct FactBody {
     occurred_at: Timestamp,
     /// Its place among the facts of this order from this service, from 1.
     version: u64,
+    /// The topic it was read from.
+    topic: String,
+    /// Its partition there.
+    partition: i32,
+    /// Its offset there.
+    offset: i64,
 }
 
 /// An order as it is listed.
@@ -116,7 +124,8 @@ pub(super) struct OrdersPage {
 impl OrderBody {
     pub(super) fn of(order_id: OrderId, facts: &Facts) -> Self {
         let summary = facts.summary();
-        let Summary { status, customer, store, lines, total, missing, reason, .. } = summary;
+        let Summary { status, customer, store, lines, total, missing, reason, settled, .. } =
+            summary;
         Self {
             order_id,
             status,
@@ -129,6 +138,7 @@ impl OrderBody {
             updated_at: summary.updated_at,
             missing,
             reason,
+            settled,
             version: facts.iter().len(),
             history: facts.iter().map(FactBody::of).collect(),
         }
@@ -142,6 +152,9 @@ impl FactBody {
             producer: fact.producer.clone(),
             occurred_at: fact.occurred_at,
             version: fact.version,
+            topic: fact.topic.clone(),
+            partition: fact.partition,
+            offset: fact.offset,
         }
     }
 }

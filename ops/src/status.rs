@@ -1,0 +1,253 @@
+//! How the services are, by what they say themselves each second. A service that says nothing is
+//! away, or cannot reach the broker; which of the two is not known here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millrace::Timestamp;
+use millrace::admin::{Admin, AdminError};
+use serde::{Deserialize, Serialize};
+
+use crate::command::{STATUS, group, service_of};
+use crate::{Endpoints, SERVICES};
+
+/// Who said nothing for this long is away.
+pub const SILENT_MICROS: i64 = 5_000_000;
+/// So many of the newest records are read: the last seconds of every instance there may be.
+const RECORDS: i64 = 1_000;
+
+/// What one instance of a service says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// Its service.
+    pub service: String,
+    /// Its consumer group.
+    pub group: String,
+    /// Which instance.
+    pub instance: String,
+    /// Its build.
+    pub version: String,
+    /// When it said so.
+    pub at: Timestamp,
+    /// Whether every condition holds.
+    pub ready: bool,
+    /// Each condition, with the reason when it does not hold.
+    pub conditions: BTreeMap<String, Option<String>>,
+    /// What an operator paused: `group`, a topic, or `topic/partition`.
+    pub paused: Vec<String>,
+    /// The partitions it has.
+    pub partitions: Vec<PartitionStatus>,
+    /// How many keys wait in its database.
+    pub parked_keys: Option<i64>,
+    /// How many records wait there.
+    pub parked_records: Option<i64>,
+    /// How many of them are dead letters.
+    pub dead_letters: Option<i64>,
+    /// How many facts are not published yet.
+    pub outbox_pending: Option<i64>,
+    /// For how long the oldest of them waits, in seconds.
+    pub outbox_oldest_seconds: Option<f64>,
+    /// Its circuit breakers: closed, half_open or open.
+    pub breakers: BTreeMap<String, String>,
+}
+
+/// A partition as its reader has it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PartitionStatus {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The next offset to be read.
+    pub offset: Option<i64>,
+    /// How old the record is that it stands on, in seconds.
+    pub time_lag_seconds: Option<f64>,
+}
+
+/// A consumer group: what its instances say together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Group {
+    /// Its name.
+    pub group: String,
+    /// Its service.
+    pub service: String,
+    /// How many instances gave a sign just now.
+    pub instances: usize,
+    /// Whether all of them are ready; false when there are none.
+    pub ready: bool,
+    /// What does not hold, each with its reason.
+    pub faults: BTreeMap<String, String>,
+    /// What an operator paused.
+    pub paused: BTreeSet<String>,
+    /// The largest time lag of its partitions, in seconds.
+    pub time_lag_seconds: f64,
+    /// How many keys wait.
+    pub parked_keys: i64,
+    /// How many records wait.
+    pub parked_records: i64,
+    /// How many of them are dead letters.
+    pub dead_letters: i64,
+    /// How many facts are not published yet.
+    pub outbox_pending: i64,
+    /// For how long the oldest of them waits, in seconds.
+    pub outbox_oldest_seconds: f64,
+    /// Circuit breakers that are not closed.
+    pub breakers: BTreeMap<String, String>,
+    /// Its partitions by topic and number.
+    pub partitions: Vec<PartitionStatus>,
+    /// When it gave its last sign.
+    pub last_sign: Option<Timestamp>,
+}
+
+/// The newest record of each instance that is still in the topic.
+///
+/// # Errors
+/// `NoTopic`, `TooSlow` or `Unreachable`.
+pub async fn statuses(admin: &Admin, prefix: &str) -> Result<Vec<Status>, AdminError> {
+    let records = admin.read_last(&format!("{prefix}{STATUS}"), RECORDS).await?;
+    let mut newest: BTreeMap<(String, String), Status> = BTreeMap::new();
+    for record in records {
+        let payload = record.payload.as_deref().unwrap_or_default();
+        // What is no status is not ours to judge; the next one comes in a second.
+        let Ok(status) = serde_json::from_slice::<Status>(payload) else { continue };
+        let at = (status.group.clone(), status.instance.clone());
+        match newest.get(&at) {
+            Some(known) if known.at > status.at => {}
+            _ => drop(newest.insert(at, status)),
+        }
+    }
+    Ok(newest.into_values().collect())
+}
+
+/// The groups of every service, those that say nothing among them.
+pub fn groups(endpoints: &Endpoints, statuses: &[Status], now: Timestamp) -> Vec<Group> {
+    let known = SERVICES.iter().map(|service| group(&endpoints.topic_prefix, service));
+    let mut names: Vec<String> = known.collect();
+    let others: BTreeSet<&String> = statuses.iter().map(|status| &status.group).collect();
+    let others = others.into_iter().filter(|name| !names.contains(name)).cloned();
+    let others: Vec<String> = others.collect();
+    names.extend(others);
+    let group = |name: String| {
+        let service = service_of(&endpoints.topic_prefix, &name).to_owned();
+        let of_group = statuses.iter().filter(|status| status.group == name);
+        let mut group = Group { group: name.clone(), service, ..Group::default() };
+        of_group.for_each(|status| group.learn(status, now));
+        group
+    };
+    names.into_iter().map(group).collect()
+}
+
+impl Status {
+    /// Whether it was said just now.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now.micros() - self.at.micros() < SILENT_MICROS
+    }
+}
+
+impl Group {
+    /// What is old tells only that somebody was there.
+    fn learn(&mut self, status: &Status, now: Timestamp) {
+        self.last_sign = self.last_sign.max(Some(status.at));
+        if status.is_fresh(now) {
+            self.add(status);
+        }
+        let place = |it: &PartitionStatus| (it.topic.clone(), it.partition);
+        self.partitions.sort_by_key(place);
+    }
+
+    fn add(&mut self, status: &Status) {
+        self.ready = status.ready && (self.ready || self.instances == 0);
+        self.instances += 1;
+        let faults = status.conditions.iter();
+        self.faults.extend(faults.filter_map(|(name, why)| Some((name.clone(), why.clone()?))));
+        self.paused.extend(status.paused.iter().cloned());
+        let lags = status.partitions.iter().filter_map(|partition| partition.time_lag_seconds);
+        self.time_lag_seconds = lags.fold(self.time_lag_seconds, f64::max);
+        // Every instance counts the same database.
+        let larger = |known: &mut i64, told: Option<i64>| *known = (*known).max(told.unwrap_or(0));
+        larger(&mut self.parked_keys, status.parked_keys);
+        larger(&mut self.parked_records, status.parked_records);
+        larger(&mut self.dead_letters, status.dead_letters);
+        larger(&mut self.outbox_pending, status.outbox_pending);
+        let oldest = status.outbox_oldest_seconds.unwrap_or(0.0);
+        self.outbox_oldest_seconds = self.outbox_oldest_seconds.max(oldest);
+        let breakers = status.breakers.iter().filter(|(_, state)| *state != "closed");
+        self.breakers.extend(breakers.map(|(name, state)| (name.clone(), state.clone())));
+        self.partitions.extend(status.partitions.iter().cloned());
+    }
+
+    /// In one word: away, paused, unready or ready.
+    pub fn state(&self) -> &'static str {
+        match self {
+            Self { instances: 0, .. } => "away",
+            _ if !self.paused.is_empty() => "paused",
+            Self { ready: false, .. } => "unready",
+            _ => "ready",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000_000_000;
+
+    fn status(instance: &str, ready: bool, seconds_ago: i64) -> Status {
+        Status {
+            service: "stock".to_owned(),
+            group: "w.retail.stock".to_owned(),
+            instance: instance.to_owned(),
+            at: Timestamp::from_micros(NOW - seconds_ago * 1_000_000).unwrap(),
+            ready,
+            parked_keys: Some(3),
+            ..Status::default()
+        }
+    }
+
+    fn stock(statuses: &[Status]) -> Group {
+        let endpoints = Endpoints { topic_prefix: "w.".to_owned(), ..Endpoints::default() };
+        let groups = groups(&endpoints, statuses, Timestamp::from_micros(NOW).unwrap());
+        assert_eq!(groups.len(), SERVICES.len());
+        groups.into_iter().find(|group| group.service == "stock").unwrap()
+    }
+
+    #[test]
+    fn a_group_is_what_its_living_instances_say() {
+        let mut open = status("b", true, 0);
+        open.breakers = [("bank", "open"), ("mail", "closed")]
+            .map(|(name, state)| (name.to_owned(), state.to_owned()))
+            .into();
+        let found = stock(&[status("a", true, 1), open, status("c", false, 60)]);
+        assert_eq!((found.instances, found.ready, found.parked_keys), (2, true, 3));
+        assert_eq!(found.breakers.keys().collect::<Vec<_>>(), ["bank"]);
+        assert_eq!(found.state(), "ready");
+        let mut unready = status("a", false, 1);
+        unready.conditions = [("partitions".to_owned(), Some("stopped".to_owned()))].into();
+        for both in [[unready.clone(), status("b", true, 1)], [status("b", true, 1), unready]] {
+            let found = stock(&both);
+            assert_eq!(
+                (found.state(), found.faults["partitions"].as_str()),
+                ("unready", "stopped")
+            );
+        }
+    }
+
+    #[test]
+    fn who_says_nothing_for_five_seconds_is_away() {
+        let found = stock(&[status("a", true, 6)]);
+        assert_eq!((found.state(), found.instances), ("away", 0));
+        assert!(found.last_sign.is_some());
+        assert_eq!(stock(&[]).last_sign, None);
+    }
+
+    #[test]
+    fn a_status_that_says_less_or_more_than_we_know_is_read() {
+        let text = r#"{"service":"stock","at":"2026-11-20T10:00:00Z","operations":[{"x":1}],
+            "partitions":[{"topic":"t","partition":1,"offset":4}],"conditions":{"a":null}}"#;
+        let found: Status = serde_json::from_str(text).unwrap();
+        assert_eq!(found.partitions[0].offset, Some(4));
+        assert_eq!(found.conditions["a"], None);
+    }
+}
