@@ -24,6 +24,9 @@ pub(crate) struct Stuck {
     /// Only those of this store.
     #[arg(long, value_name = "ID")]
     store: Option<StoreId>,
+    /// End with exit code 10 when an order is late.
+    #[arg(long)]
+    check: bool,
     /// At most so many.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
@@ -84,7 +87,12 @@ pub(super) async fn stuck(stuck: Stuck, place: &Place, output: Output) -> anyhow
     if let Some(cursor) = filter.cursor {
         eprintln!("there may be more: --cursor {cursor}");
     }
-    Ok(())
+    match stuck.check && !lines.is_empty() {
+        true => {
+            Err(Failure::CheckFailed(format!("{} facts are owed too long", lines.len())).into())
+        }
+        false => Ok(()),
+    }
 }
 
 pub(super) async fn explain(id: OrderId, place: &Place, output: Output) -> anyhow::Result<()> {

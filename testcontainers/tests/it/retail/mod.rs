@@ -2,6 +2,7 @@
 
 mod door;
 mod partner;
+mod repair;
 mod shop;
 mod stories;
 
