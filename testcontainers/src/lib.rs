@@ -3,6 +3,7 @@
 //! depends on it.
 
 mod eventually;
+pub mod fault;
 mod fetch;
 mod ground;
 mod home;

@@ -31,7 +31,6 @@ process.roles=broker,controller
 node.id=1
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 auto.create.topics.enable=false
 num.network.threads=2
 num.io.threads=4
@@ -60,6 +59,17 @@ pub(crate) struct Kafka {
     pub(crate) server: Server,
     pub(crate) lib: PathBuf,
     bootstrap: String,
+    doors: Vec<Door>,
+}
+
+/// A listener for one client that comes through a proxy: the broker tells that client, and nobody
+/// else, to come to the proxy's port.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Door {
+    /// Where the broker listens.
+    pub(crate) listens: u16,
+    /// Where the proxy is to stand.
+    pub(crate) advertised: u16,
 }
 
 impl Kafka {
@@ -68,6 +78,7 @@ impl Kafka {
         home: &Home,
         folder: &Path,
         orphan: bool,
+        doors: usize,
         progress: &Progress,
     ) -> Result<Self> {
         let lib = fetch::fetch(home, Part::Kafka, progress).await?;
@@ -76,17 +87,22 @@ impl Kafka {
             progress("preparing Kafka for quick starts, once");
             let folder = home.run_folder()?;
             let archive = (Archive::Make, draft);
-            let broker = Self::launch(&lib, folder.path(), true, archive).await?;
+            let broker = Self::launch(&lib, folder.path(), true, 0, archive).await?;
             broker.until_ready().await?;
             broker.server.stop().await;
             Ok(())
         })
         .await?;
-        Self::launch(&lib, folder, orphan, (Archive::Use, &archive)).await
+        Self::launch(&lib, folder, orphan, doors, (Archive::Use, &archive)).await
     }
 
     pub(crate) fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// The listener for a client that comes through a proxy.
+    pub(crate) fn door(&self, slot: usize) -> Option<Door> {
+        self.doors.get(slot).copied()
     }
 
     /// An open port is not a ready broker: topics must be made and a group joined.
@@ -102,13 +118,16 @@ impl Kafka {
         lib: &Path,
         folder: &Path,
         orphan: bool,
+        doors: usize,
         archive: (Archive, &Path),
     ) -> Result<Self> {
         make(folder)?;
         let (port, controller) = (free_port()?, free_port()?);
+        let door = |_| Ok(Door { listens: free_port()?, advertised: free_port()? });
+        let doors = (0..doors).map(door).collect::<Result<Vec<Door>>>()?;
         let settings = folder.join("server.properties");
         let data = folder.join("data");
-        fs::write(&settings, settings_text(port, controller, &data))?;
+        fs::write(&settings, settings_text(port, controller, &doors, &data))?;
         if !data.join("meta.properties").exists() {
             format(lib, &settings, &data).await?;
         }
@@ -118,7 +137,8 @@ impl Kafka {
             launch = launch.orphan_folder(folder);
         }
         let server = Server::start("Kafka", launch, Signal::Term)?;
-        Ok(Self { server, lib: lib.to_owned(), bootstrap: format!("127.0.0.1:{port}") })
+        let (lib, bootstrap) = (lib.to_owned(), format!("127.0.0.1:{port}"));
+        Ok(Self { server, lib, bootstrap, doors })
     }
 }
 
@@ -163,11 +183,18 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn settings_text(port: u16, controller: u16, data: &Path) -> String {
+fn settings_text(port: u16, controller: u16, doors: &[Door], data: &Path) -> String {
+    let each = |text: fn(usize, &Door) -> String| -> String {
+        doors.iter().enumerate().map(|(n, door)| text(n, door)).collect()
+    };
+    let protocols = each(|n, _| format!(",DOOR{n}:PLAINTEXT"));
+    let listeners = each(|n, door| format!(",DOOR{n}://127.0.0.1:{}", door.listens));
+    let advertised = each(|n, door| format!(",DOOR{n}://127.0.0.1:{}", door.advertised));
     format!(
         "{SETTINGS}controller.quorum.voters=1@127.0.0.1:{controller}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}\n\
          log.dirs={}\n",
         data.display()
     )

@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use millrace::admin::{Admin, To, TopicSpec};
 use millrace::embedded::Broker;
+use sqlx::postgres::PgConnection;
 use tokio::sync::OnceCell;
 
 use crate::Progress;
@@ -49,6 +50,7 @@ pub struct Builder {
     kind: Option<GroundKind>,
     data: Option<PathBuf>,
     home: Option<Home>,
+    doors: usize,
     progress: Progress,
 }
 
@@ -79,6 +81,13 @@ impl Builder {
     #[must_use]
     pub fn home(mut self, home: Home) -> Self {
         self.home = Some(home);
+        self
+    }
+
+    /// Lets so many clients reach the native broker through a proxy each.
+    #[must_use]
+    pub fn proxied_clients(mut self, count: usize) -> Self {
+        self.doors = count;
         self
     }
 
@@ -117,7 +126,9 @@ impl Builder {
         };
         let events = async {
             match kind {
-                GroundKind::Native => native(&home, folder.path(), kept, &progress).await,
+                GroundKind::Native => {
+                    native(&home, folder.path(), kept, self.doors, &progress).await
+                }
                 GroundKind::Embedded => embedded(),
             }
         };
@@ -151,7 +162,7 @@ enum Events {
 impl Ground {
     /// A ground of the kind that the machine offers, with nothing kept.
     pub fn builder() -> Builder {
-        Builder { kind: None, data: None, home: None, progress: Arc::new(|_| ()) }
+        Builder { kind: None, data: None, home: None, doors: 0, progress: Arc::new(|_| ()) }
     }
 
     /// Starts a ground of this kind.
@@ -297,6 +308,15 @@ impl Ground {
         Ok(())
     }
 
+    /// Ends a part in good order.
+    ///
+    /// # Errors
+    /// When this ground cannot do that to that part.
+    pub async fn end(&self, part: Part) -> Result<()> {
+        self.server(part)?.stop().await;
+        Ok(())
+    }
+
     /// Starts a crashed part on the same port and data, and returns when it is ready.
     ///
     /// # Errors
@@ -347,6 +367,24 @@ impl Ground {
         drop(self.0.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
+    /// Whether PostgreSQL is a server of its own, and not one that was given.
+    pub(crate) fn owns_postgres(&self) -> bool {
+        self.0.postgres.server.is_some()
+    }
+
+    /// A connection of the server's administrator to a database.
+    pub(crate) async fn postgres(&self, database: &str) -> Result<PgConnection> {
+        self.0.postgres.connect_to(database).await
+    }
+
+    /// For a client that comes to the broker through a proxy: what the proxy stands for, and its
+    /// port.
+    pub(crate) fn client_door(&self, slot: usize) -> Option<(String, u16)> {
+        let Events::Native(kafka, _) = &self.0.events else { return None };
+        let door = kafka.door(slot)?;
+        Some((format!("127.0.0.1:{}", door.listens), door.advertised))
+    }
+
     fn server(&self, part: Part) -> Result<&Server> {
         match (part, &self.0.events) {
             (Part::Broker, Events::Native(kafka, _)) => Ok(&kafka.server),
@@ -359,9 +397,16 @@ impl Ground {
     }
 }
 
-async fn native(home: &Home, folder: &Path, kept: bool, progress: &Progress) -> Result<Events> {
+async fn native(
+    home: &Home,
+    folder: &Path,
+    kept: bool,
+    doors: usize,
+    progress: &Progress,
+) -> Result<Events> {
     let kafka = async {
-        let kafka = Kafka::start(home, &folder.join("kafka"), !kept, progress).await?;
+        let folder = folder.join("kafka");
+        let kafka = Kafka::start(home, &folder, !kept, doors, progress).await?;
         kafka.until_ready().await.map(|()| kafka)
     };
     let registry = async {

@@ -194,6 +194,12 @@ impl Postgres {
         }
     }
 
+    /// A connection of the administrator to this database.
+    pub(crate) async fn connect_to(&self, database: &str) -> Result<PgConnection> {
+        let admin = self.admin.clone().database(database).disable_statement_logging();
+        admin.connect().await.context("connecting to PostgreSQL")
+    }
+
     async fn connect(&self) -> Result<PgConnection> {
         let connected = self.admin.clone().disable_statement_logging().connect().await;
         connected.context("connecting to PostgreSQL")

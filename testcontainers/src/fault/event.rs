@@ -1,0 +1,248 @@
+//! Records that nobody should have written, straight into topics: a copy of a real record, broken
+//! in one way, under an identity and a key of its own, so that no real key is held up by it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::Result;
+use millrace::admin::RawRecord;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Field, Outcome, ParseError, text};
+
+/// Above what any service takes, below what the broker refuses.
+const LARGE_BYTES: usize = 900_000;
+/// Magic byte and id of the schema.
+const FRAME_BYTES: usize = 5;
+/// No registry has given it away.
+const NO_SCHEMA: u32 = 0x7fff_fff0;
+
+/// How a record is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BadEvent {
+    /// The payload has no bytes.
+    Empty,
+    /// There is no payload.
+    Null,
+    /// The payload is shorter than its frame.
+    Short,
+    /// The payload begins with another byte than the frame's.
+    WrongMagic,
+    /// The datum ends in the middle.
+    Truncated,
+    /// The datum goes on behind its end.
+    Trailing,
+    /// The schema's id is in no registry.
+    UnknownSchema,
+    /// There is no key.
+    NoKey,
+    /// The key is not UTF-8.
+    BadKey,
+    /// The subject of its headers is another key.
+    WrongSubject,
+    /// A header is there twice, with different values.
+    DuplicateHeader,
+    /// A header has line breaks in it.
+    CrlfHeader,
+    /// A header of almost a megabyte.
+    HugeHeader,
+    /// There are no headers.
+    NoHeaders,
+    /// A payload of almost a megabyte.
+    TooLarge,
+    /// Well formed, and says what cannot be.
+    Absurd,
+}
+
+/// A bad record for a topic, by its declared name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventFault {
+    /// How it is bad.
+    pub bad: BadEvent,
+    /// Where it goes.
+    pub topic: String,
+}
+
+/// A bad record that was written: where it is, and digests to find it again in a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Planted {
+    /// How it is bad, as in the text of the fault.
+    pub kind: &'static str,
+    /// Name on the broker.
+    pub topic: String,
+    /// Partition it went to.
+    pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
+    /// SHA-256 of the key in hexadecimal; none for no key.
+    pub key: Option<String>,
+    /// SHA-256 of the payload; none for no payload.
+    pub payload: Option<String>,
+    /// SHA-256 of the headers, see [`Planted::digest`].
+    pub headers: String,
+}
+
+impl EventFault {
+    pub(crate) async fn inject(&self, field: &Field) -> Result<Outcome> {
+        let (admin, topic) = (field.admin().await?, field.topic(&self.topic));
+        let key = Uuid::now_v7().to_string();
+        let record = if self.bad == BadEvent::Absurd {
+            let Some(record) = field.make_absurd(&self.topic, &key) else {
+                return Ok(Outcome::NotHere(format!("nobody said what is absurd in {topic}")));
+            };
+            record
+        } else {
+            let records = admin.read_all(&topic).await?;
+            let whole = |record: &&millrace::admin::Record| {
+                record.payload.as_ref().is_some_and(|payload| payload.len() > FRAME_BYTES + 1)
+                    && record.header("ce_id").is_some()
+            };
+            let Some(model) = records.iter().rev().find(whole) else {
+                return Ok(Outcome::NotHere(format!("{topic} has no record to copy")));
+            };
+            let (payload, headers) = (model.payload.clone(), model.headers.clone());
+            let key = Some(key.into_bytes());
+            self.bad.spoil(RawRecord { partition: None, key, payload, headers })
+        };
+        let digests = (
+            record.key.as_deref().map(Planted::digest_of),
+            record.payload.as_deref().map(Planted::digest_of),
+            Planted::digest(&record.headers),
+        );
+        let (partition, offset) = admin.produce(&topic, record).await?;
+        let ((key, payload, headers), kind) = (digests, self.bad.as_str());
+        field.plant(Planted { kind, topic, partition, offset, key, payload, headers });
+        Ok(Outcome::Injected)
+    }
+}
+
+impl BadEvent {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Empty,
+        Self::Null,
+        Self::Short,
+        Self::WrongMagic,
+        Self::Truncated,
+        Self::Trailing,
+        Self::UnknownSchema,
+        Self::NoKey,
+        Self::BadKey,
+        Self::WrongSubject,
+        Self::DuplicateHeader,
+        Self::CrlfHeader,
+        Self::HugeHeader,
+        Self::NoHeaders,
+        Self::TooLarge,
+        Self::Absurd,
+    ];
+
+    /// Its name in the text of a fault.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Null => "null",
+            Self::Short => "short",
+            Self::WrongMagic => "wrong-magic",
+            Self::Truncated => "truncated",
+            Self::Trailing => "trailing",
+            Self::UnknownSchema => "unknown-schema",
+            Self::NoKey => "no-key",
+            Self::BadKey => "bad-key",
+            Self::WrongSubject => "wrong-subject",
+            Self::DuplicateHeader => "duplicate-header",
+            Self::CrlfHeader => "crlf-header",
+            Self::HugeHeader => "huge-header",
+            Self::NoHeaders => "no-headers",
+            Self::TooLarge => "too-large",
+            Self::Absurd => "absurd",
+        }
+    }
+
+    /// Breaks a record in this way. What identifies it becomes new, so that nobody takes it for
+    /// the one it was copied from.
+    pub fn spoil(self, mut record: RawRecord) -> RawRecord {
+        let key = record.key.clone().unwrap_or_default();
+        for (name, value) in &mut record.headers {
+            match name.as_str() {
+                "ce_id" => *value = Some(Uuid::now_v7().to_string().into_bytes()),
+                "ce_subject" => *value = Some(key.clone()),
+                "ce_sequence" => *value = Some(format!("{:020}", 1).into_bytes()),
+                _ => {}
+            }
+        }
+        let mut payload = record.payload.take().unwrap_or_default();
+        let header = |name: &str, value: Vec<u8>| (name.to_owned(), Some(value));
+        match self {
+            Self::Empty => payload.clear(),
+            Self::Short => payload.truncate(FRAME_BYTES - 2),
+            Self::WrongMagic => payload.iter_mut().take(1).for_each(|magic| *magic = 0x7f),
+            Self::Truncated => payload.truncate(FRAME_BYTES + (payload.len() - FRAME_BYTES) / 2),
+            Self::Trailing => payload.extend([0, 1, 2]),
+            Self::UnknownSchema => {
+                let id = NO_SCHEMA.to_be_bytes();
+                payload.iter_mut().skip(1).zip(id).for_each(|(byte, id)| *byte = id);
+            }
+            Self::TooLarge => payload.resize(LARGE_BYTES, 0),
+            Self::NoKey => record.key = None,
+            Self::BadKey => record.key = Some(vec![0xff, 0xfe, 0x80]),
+            Self::WrongSubject => record.headers.iter_mut().for_each(|(name, value)| {
+                if name == "ce_subject" {
+                    *value = Some(b"another key".to_vec());
+                }
+            }),
+            Self::DuplicateHeader => {
+                record.headers.push(header("ce_type", b"test.Other".to_vec()));
+            }
+            Self::CrlfHeader => {
+                record.headers.push(header("note", b"one\r\nce_id: two\x1b[31m".to_vec()));
+            }
+            Self::HugeHeader => record.headers.push(header("note", vec![b'x'; LARGE_BYTES])),
+            Self::NoHeaders => record.headers.clear(),
+            Self::Null | Self::Absurd => {}
+        }
+        record.payload = (self != Self::Null).then_some(payload);
+        record
+    }
+}
+
+impl Planted {
+    /// SHA-256 over name and value of every header in their order, each before its length.
+    pub fn digest(headers: &[(String, Option<Vec<u8>>)]) -> String {
+        let mut bytes = vec![];
+        let mut part = |part: Option<&[u8]>| {
+            let length = part.map_or(-1, |part| part.len() as i64);
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(part.unwrap_or_default());
+        };
+        for (name, value) in headers {
+            part(Some(name.as_bytes()));
+            part(value.as_deref());
+        }
+        Self::digest_of(&bytes)
+    }
+
+    /// SHA-256 in hexadecimal.
+    pub fn digest_of(bytes: &[u8]) -> String {
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl fmt::Display for EventFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.bad.as_str(), self.topic)
+    }
+}
+
+impl FromStr for EventFault {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let [bad, topic] = text::words(text)?;
+        let found = BadEvent::ALL.into_iter().find(|known| known.as_str() == bad);
+        let bad = found.ok_or_else(|| ParseError::new(bad, "a kind of bad record"))?;
+        Ok(Self { bad, topic: topic.to_owned() })
+    }
+}
