@@ -2,6 +2,7 @@
 //! isolated worlds on it. It knows nothing of what the services on it mean, and no production code
 //! depends on it.
 
+pub mod check;
 mod eventually;
 pub mod fault;
 mod fetch;

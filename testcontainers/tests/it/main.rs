@@ -4,7 +4,10 @@ mod ground;
 mod otlp;
 mod process;
 
+mod check;
 mod delivery;
+#[path = "../law/mod.rs"]
+mod law;
 mod retail;
 #[path = "../tally/mod.rs"]
 mod tally;

@@ -1,0 +1,104 @@
+//! I6: a fact acts once for each of its readers, however often it arrives, and the same identity
+//! always has the same body.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::evidence::{Books, Effect, Kind, Logged};
+use super::index::Index;
+use super::verdict::Report;
+
+/// One inbox row, one effect, one announcement of each kind; one body for each identity.
+pub(super) fn once(index: &Index<'_>, report: &mut Report) {
+    bodies(index, report);
+    for books in &index.evidence.services {
+        rows(index, books, report);
+        effects(index, books, report);
+        announcements(index, books, report);
+    }
+}
+
+fn bodies(index: &Index<'_>, report: &mut Report) {
+    for fact in &index.facts {
+        let Some(first) = index.fact(fact.id) else { continue };
+        let same = first.record.key == fact.record.key
+            && first.record.payload == fact.record.payload
+            && first.version == fact.version;
+        report.expect(same, fact.key, || {
+            format!("{} has the identity of {} and another body", fact.told(), first.told())
+        });
+    }
+}
+
+fn rows(index: &Index<'_>, books: &Books, report: &mut Report) {
+    let mut seen = BTreeSet::new();
+    for row in &books.inbox {
+        let fact = index.fact(row.event_id);
+        let key = fact.map_or("", |fact| fact.key);
+        let id = row.event_id;
+        report.expect(seen.insert(id), key, || {
+            format!("{} has two inbox rows of {id}", books.service)
+        });
+        // A fact that was taken in is in a topic, unless a poison under its identity was.
+        let Some(fact) = fact else {
+            let injected = index.poison_at(&row.topic, row.partition, row.offset).is_some();
+            report.expect(injected, "", || {
+                format!("{} took in {id}, which is in no topic", books.service)
+            });
+            continue;
+        };
+        if let Some(found) = row.digest {
+            report.expect(found == digest(fact.record), key, || {
+                format!("{} took in another body of {}", books.service, fact.told())
+            });
+        }
+    }
+}
+
+/// First eight bytes of the sha256 over key and payload.
+fn digest(record: &Logged) -> i64 {
+    let mut hash = Sha256::new();
+    hash.update(record.key.as_deref().unwrap_or_default());
+    hash.update(record.payload.as_deref().unwrap_or_default());
+    let hash = hash.finalize();
+    i64::from_be_bytes(std::array::from_fn(|at| hash[at]))
+}
+
+fn effects(index: &Index<'_>, books: &Books, report: &mut Report) {
+    let handled: BTreeSet<Uuid> =
+        books.inbox.iter().filter(|row| row.outcome == "handled").map(|row| row.event_id).collect();
+    let mut seen: BTreeSet<&Effect> = BTreeSet::new();
+    for effect in &books.effects {
+        let Effect { cause, target } = effect;
+        let fact = index.fact(*cause);
+        let key = fact.map_or("", |fact| fact.key);
+        let told = || fact.map_or_else(|| cause.to_string(), |fact| fact.told());
+        let service = &books.service;
+        report.expect(seen.insert(effect), key, || {
+            format!("{service} acted twice on {target} because of {}", told())
+        });
+        if !books.is_view {
+            report.expect(handled.contains(cause), key, || {
+                format!("{service} acted on {target} because of {}, which it never handled", told())
+            });
+        }
+    }
+}
+
+/// A cause leads a service to say a thing of a key once.
+fn announcements(index: &Index<'_>, books: &Books, report: &mut Report) {
+    let letters =
+        |topic: &str| index.evidence.log(topic).is_some_and(|log| log.kind == Kind::DeadLetters);
+    let mut said: BTreeMap<(Uuid, &str, &str), u64> = BTreeMap::new();
+    for row in books.outbox.iter().filter(|row| !letters(&row.topic)) {
+        let Some(cause) = row.causation_id else { continue };
+        let before = said.insert((cause, &row.name, &row.key), row.version);
+        report.expect(before.is_none(), &row.key, || {
+            let (service, name, version) = (&books.service, &row.name, row.version);
+            let before = before.unwrap_or_default();
+            format!("{service} said {name} as v{before} and v{version} for the one cause {cause}")
+        });
+    }
+}
