@@ -1,5 +1,6 @@
 //! The retailer's stories end to end (S1-54 to S1-58), and what its front doors refuse.
 
+mod checked;
 mod door;
 mod partner;
 mod repair;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// Everything that happens by itself happens within this time.
 pub(super) const SOON: Duration = Duration::from_secs(30);
 
-const SERVICES: [fn() -> Service; 6] = [
+pub(super) const SERVICES: [fn() -> Service; 6] = [
     catalogue::service,
     orders::service,
     stock::service,
