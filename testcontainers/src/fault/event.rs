@@ -6,11 +6,10 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use millrace::admin::RawRecord;
-use serde::Serialize;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Field, Outcome, ParseError, text};
+use crate::check::{Poison, digest_of_headers, sha256};
 
 /// Above what any service takes, below what the broker refuses.
 const LARGE_BYTES: usize = 900_000;
@@ -65,25 +64,6 @@ pub struct EventFault {
     pub topic: String,
 }
 
-/// A bad record that was written: where it is, and digests to find it again in a dead letter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Planted {
-    /// How it is bad, as in the text of the fault.
-    pub kind: &'static str,
-    /// Name on the broker.
-    pub topic: String,
-    /// Partition it went to.
-    pub partition: i32,
-    /// Its offset there.
-    pub offset: i64,
-    /// SHA-256 of the key in hexadecimal; none for no key.
-    pub key: Option<String>,
-    /// SHA-256 of the payload; none for no payload.
-    pub payload: Option<String>,
-    /// SHA-256 of the headers, see [`Planted::digest`].
-    pub headers: String,
-}
-
 impl EventFault {
     pub(crate) async fn inject(&self, field: &Field) -> Result<Outcome> {
         let (admin, topic) = (field.admin().await?, field.topic(&self.topic));
@@ -106,14 +86,12 @@ impl EventFault {
             let key = Some(key.into_bytes());
             self.bad.spoil(RawRecord { partition: None, key, payload, headers })
         };
-        let digests = (
-            record.key.as_deref().map(Planted::digest_of),
-            record.payload.as_deref().map(Planted::digest_of),
-            Planted::digest(&record.headers),
-        );
+        let key = record.key.as_deref().map(sha256);
+        let value = record.payload.as_deref().map(sha256);
+        let headers = digest_of_headers(&record.headers);
         let (partition, offset) = admin.produce(&topic, record).await?;
-        let ((key, payload, headers), kind) = (digests, self.bad.as_str());
-        field.plant(Planted { kind, topic, partition, offset, key, payload, headers });
+        let (topic, refused_by) = (self.topic.clone(), None);
+        field.plant(Poison { topic, partition, offset, key, value, headers, refused_by });
         Ok(Outcome::Injected)
     }
 }
@@ -194,7 +172,7 @@ impl BadEvent {
                 }
             }),
             Self::DuplicateHeader => {
-                record.headers.push(header("ce_type", b"test.Other".to_vec()));
+                record.headers.push(header("ce_id", Uuid::now_v7().to_string().into_bytes()));
             }
             Self::CrlfHeader => {
                 record.headers.push(header("note", b"one\r\nce_id: two\x1b[31m".to_vec()));
@@ -205,28 +183,6 @@ impl BadEvent {
         }
         record.payload = (self != Self::Null).then_some(payload);
         record
-    }
-}
-
-impl Planted {
-    /// SHA-256 over name and value of every header in their order, each before its length.
-    pub fn digest(headers: &[(String, Option<Vec<u8>>)]) -> String {
-        let mut bytes = vec![];
-        let mut part = |part: Option<&[u8]>| {
-            let length = part.map_or(-1, |part| part.len() as i64);
-            bytes.extend(length.to_be_bytes());
-            bytes.extend(part.unwrap_or_default());
-        };
-        for (name, value) in headers {
-            part(Some(name.as_bytes()));
-            part(value.as_deref());
-        }
-        Self::digest_of(&bytes)
-    }
-
-    /// SHA-256 in hexadecimal.
-    pub fn digest_of(bytes: &[u8]) -> String {
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

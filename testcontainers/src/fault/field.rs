@@ -9,8 +9,9 @@ use millrace::admin::{Admin, RawRecord};
 use sqlx::PgConnection;
 use tokio::net::TcpStream;
 
-use super::{Fleet, Planted};
+use super::Fleet;
 use crate::World;
+use crate::check::Poison;
 
 /// Makes a record for a topic and a key that is well formed and says what cannot be.
 pub(crate) type Absurd = Arc<dyn Fn(&str, &str) -> Option<RawRecord> + Send + Sync>;
@@ -25,7 +26,7 @@ pub struct Field {
     commands: Option<String>,
     sessions: tokio::sync::Mutex<BTreeMap<String, PgConnection>>,
     sockets: Mutex<BTreeMap<String, Vec<TcpStream>>>,
-    planted: Mutex<Vec<Planted>>,
+    planted: Mutex<Vec<Poison>>,
 }
 
 impl Field {
@@ -87,7 +88,7 @@ impl Field {
     }
 
     /// Every bad record that was written so far, with the digests of its parts.
-    pub fn planted(&self) -> Vec<Planted> {
+    pub fn planted(&self) -> Vec<Poison> {
         locked(&self.planted).clone()
     }
 
@@ -131,6 +132,10 @@ impl Field {
         self.commands.as_deref().map(|topic| self.topic(topic))
     }
 
+    pub(crate) fn knows_absurd(&self) -> bool {
+        self.absurd.is_some()
+    }
+
     pub(crate) fn make_absurd(&self, topic: &str, key: &str) -> Option<RawRecord> {
         self.absurd.as_ref().and_then(|make| make(topic, key))
     }
@@ -149,7 +154,7 @@ impl Field {
         locked(&self.sockets)
     }
 
-    pub(crate) fn plant(&self, planted: Planted) {
+    pub(crate) fn plant(&self, planted: Poison) {
         locked(&self.planted).push(planted);
     }
 }

@@ -178,7 +178,8 @@ fn inputs(field: &Field) -> Vec<Fault> {
     let mut faults = vec![];
     for topic in field.topics() {
         let event = |bad| Fault::Event(EventFault { bad, topic: topic.to_owned() });
-        faults.extend(BadEvent::ALL.map(event));
+        let known = |bad: &BadEvent| *bad != BadEvent::Absurd || field.knows_absurd();
+        faults.extend(BadEvent::ALL.into_iter().filter(known).map(event));
     }
     for instance in field.fleet().instances().filter(|instance| !instance.is_spare()) {
         if field.path(instance.service()).is_some() {

@@ -25,7 +25,7 @@ use anyhow::Result;
 
 pub use broker::BrokerFault;
 pub use database::DatabaseFault;
-pub use event::{BadEvent, EventFault, Planted};
+pub use event::{BadEvent, EventFault};
 pub use field::Field;
 pub use fleet::{Crew, Fleet, Instance, Server};
 pub use http::{BadRequest, HttpFault};

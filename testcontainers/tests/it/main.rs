@@ -6,6 +6,7 @@ mod process;
 
 mod check;
 mod delivery;
+mod fault;
 #[path = "../law/mod.rs"]
 mod law;
 mod retail;

@@ -16,3 +16,4 @@ mod start;
 mod trace;
 
 use bench::{Bench, SOON, until_unready};
+pub(crate) use order::gapless;

@@ -123,7 +123,7 @@ async fn write_at_once(bench: &Bench, doors: &[&Running], count: usize) -> Resul
 }
 
 /// After exact repetitions are removed, the versions of each key are 1, 2, 3.. in offset order.
-pub(super) fn gapless(records: &[Record], count: usize) -> Result<()> {
+pub(crate) fn gapless(records: &[Record], count: usize) -> Result<()> {
     let mut sorted: Vec<&Record> = records.iter().collect();
     sorted.sort_by_key(|record| (record.partition, record.offset));
     let mut seen = HashSet::new();

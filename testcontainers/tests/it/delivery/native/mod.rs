@@ -6,7 +6,7 @@ mod away;
 mod crash;
 mod frozen;
 mod starved;
+mod scale;
 mod view;
 
-use super::order::gapless;
-use super::{Bench, SOON, until_unready};
+use super::{Bench, SOON, gapless, until_unready};

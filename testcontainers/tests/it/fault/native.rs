@@ -1,0 +1,146 @@
+//! Every fault on a real ground of its own: it is injected, notes go on, it is healed, and every
+//! note counts once.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use harness::fault::{Fate, Fault, Menu, Outcome, Plan};
+use harness::{Ground, GroundKind};
+use tokio_util::sync::CancellationToken;
+
+use super::notes::{self, Notes};
+
+/// One of each kind, in the order in which they happen.
+const FAULTS: [&str; 26] = [
+    "process kill tally/1",
+    "process freeze tally/1",
+    "process restart tally/1",
+    "process join tally/3",
+    "network tally/1 kafka refuse",
+    "network tally/1 kafka cut 200B",
+    "network tally/1 kafka half-open",
+    "network tally/2 kafka one-way",
+    "network tally/1 postgres cut 60B",
+    "network tally/1 postgres half-open",
+    "network tally/1 registry refuse",
+    "network writer/1 kafka slow 50ms 65536B/s",
+    "broker crash",
+    "broker freeze",
+    "broker restart",
+    "broker rewind tally",
+    "database crash",
+    "database restart",
+    "database freeze tally",
+    "database close tally",
+    "database exhaust tally",
+    "database terminate tally",
+    "database slow tally",
+    "database lock tally millrace.outbox",
+    "registry crash",
+    "operator rewind-live tally",
+];
+
+/// Those that need no broker of their own to show that healing leaves nothing behind.
+const ILL: [&str; 5] = [
+    "registry status 429",
+    "registry garbage",
+    "registry slow 1.000s",
+    "registry freeze",
+    "http deep-json writer/1",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_is_healed_and_loses_nothing() -> Result<()> {
+    let ground = Ground::builder().kind(GroundKind::Native).proxied_clients(4).start().await?;
+    let field = notes::field(&ground, 2).await?;
+    let mut taken = Notes::new();
+    for text in FAULTS.into_iter().chain(ILL) {
+        let fault: Fault = text.parse()?;
+        let outcome = fault.inject(&field).await.with_context(|| text)?;
+        ensure!(outcome == Outcome::Injected, "{text}: {outcome:?}");
+        // The writer may be cut off as well: then this note is taken after the healing.
+        let (noted, healed) = tokio::join!(notes::note(&field, text), heal_soon(&fault, &field));
+        noted.with_context(|| text)?;
+        healed.with_context(|| text)?;
+        *taken.entry(text.to_owned()).or_default() += 1;
+        notes::counted(&field, &taken).await.with_context(|| text)?;
+        notes::all_ready(&field).await.with_context(|| text)?;
+    }
+    notes::told_in_order(&field, &taken).await?;
+    field.close().await?;
+    ground.stop().await;
+    Ok(())
+}
+
+async fn heal_soon(fault: &Fault, field: &harness::fault::Field) -> Result<()> {
+    let mut clock = tokio::time::interval(Duration::from_millis(700));
+    clock.tick().await;
+    clock.tick().await;
+    fault.heal(field).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_shown_here_is_said_and_not_passed() -> Result<()> {
+    let ground = Ground::shared().await?;
+    let field = notes::field(&ground, 1).await?;
+    let mut unknown = vec![
+        // The shared ground has no listener for a client behind a proxy.
+        "network tally/1 kafka refuse",
+        "operator redrive-twice tally",
+        "event absurd test.note.events.v1",
+        "http slow-head tally/1",
+    ];
+    if !std::path::Path::new("/usr/lib/x86_64-linux-gnu/faketime").exists() {
+        unknown.push("process skew tally/1 +3600s");
+    }
+    for text in &unknown {
+        let outcome = text.parse::<Fault>()?.inject(&field).await?;
+        ensure!(matches!(outcome, Outcome::NotHere(_)), "{text}: {outcome:?}");
+    }
+    let steps: String = unknown.iter().map(|text| format!("at 0ms for 0ms: {text}\n")).collect();
+    let plan: Plan = format!("plan seed 0 length 1s\n{steps}").parse()?;
+    for told in plan.run(&field, &CancellationToken::new()).await {
+        ensure!(matches!(told.fate, Fate::NotHere(_)), "{told:?}");
+    }
+    field.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_is_stopped_heals_what_it_broke() -> Result<()> {
+    let ground = Ground::shared().await?;
+    let field = notes::field(&ground, 1).await?;
+    let plan: Plan = "plan seed 0 length 600s\n\
+                      at 0ms for 500s: database close tally\n\
+                      at 0ms for 500s: process freeze tally/1\n\
+                      at 400s for 1s: process kill tally/1\n"
+        .parse()?;
+    let stop = CancellationToken::new();
+    let stopped = async {
+        notes::note(&field, "stopped").await?;
+        stop.cancel();
+        anyhow::Ok(())
+    };
+    let (told, stopped) = tokio::join!(plan.run(&field, &stop), stopped);
+    stopped?;
+    let fates: Vec<Fate> = told.into_iter().map(|told| told.fate).collect();
+    ensure!(fates == [Fate::Done, Fate::Done, Fate::NotReached], "{fates:?}");
+    notes::counted(&field, &Notes::from([("stopped".to_owned(), 1)])).await?;
+    notes::all_ready(&field).await?;
+    field.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_menu_offers_what_a_field_has() -> Result<()> {
+    let ground = Ground::shared().await?;
+    let field = notes::field(&ground, 2).await?;
+    let offered: Vec<String> = Menu::of(&field).faults().map(ToString::to_string).collect();
+    for text in
+        ["process kill tally/2", "process join tally/3", "database lock tally millrace.outbox"]
+    {
+        ensure!(offered.iter().any(|it| it == text), "{text} is not among {offered:?}");
+    }
+    for text in ["kafka", "recreate", "wrong-schema", "absurd", "redrive", "kill tally/3"] {
+        ensure!(!offered.iter().any(|it| it.contains(text)), "{text} is among {offered:?}");
+    }
+    field.close().await
+}
