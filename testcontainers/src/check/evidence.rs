@@ -173,6 +173,9 @@ pub struct OutboxRow {
     /// The framed datum.
     #[serde(deserialize_with = "bytea")]
     pub payload: Option<Vec<u8>>,
+    /// JSON of all headers, when they are not made from this row: of dead letters.
+    #[serde(default, deserialize_with = "bytea")]
+    pub raw_headers: Option<Vec<u8>>,
     /// The fact that led to it.
     pub causation_id: Option<Uuid>,
     /// When it was written, RFC 3339.

@@ -9,10 +9,31 @@ use super::evidence::{Books, Kind, Log, Logged, OutboxRow};
 use super::index::{Fact, Index};
 use super::verdict::Report;
 
-/// The identity under which a record stands in its owner's outbox.
-pub(super) fn outbox_id(log: &Log, record: &Logged) -> Option<Uuid> {
-    let header = if log.kind == Kind::DeadLetters { "dlq_id" } else { "ce_id" };
-    record.header(header)?.parse().ok()
+/// What a record is known by in its topic and in its owner's outbox.
+type Identity = (Option<Uuid>, u32);
+
+fn of_record(log: &Log, record: &Logged) -> Identity {
+    match log.kind {
+        Kind::DeadLetters => of_letter(&record.headers),
+        Kind::Facts | Kind::State => (record.header("ce_id").and_then(|id| id.parse().ok()), 0),
+    }
+}
+
+/// A redriven record may die again: then it is another letter.
+fn of_letter(headers: &[(String, Option<Vec<u8>>)]) -> Identity {
+    let text = |name: &str| {
+        let value = headers.iter().rev().find(|(given, _)| given == name)?.1.as_deref()?;
+        std::str::from_utf8(value).ok()
+    };
+    let redrives = text("dlq_redrive_count").and_then(|count| count.parse().ok());
+    (text("dlq_id").and_then(|id| id.parse().ok()), redrives.unwrap_or_default())
+}
+
+fn of_row(row: &OutboxRow) -> Identity {
+    match &row.raw_headers {
+        Some(json) => of_letter(&serde_json::from_slice::<Vec<_>>(json).unwrap_or_default()),
+        None => (Some(row.event_id), 0),
+    }
 }
 
 /// Every committed row of an outbox is in its topic, and every fact in a topic is in the books of
@@ -37,9 +58,9 @@ pub(super) fn no_loss(index: &Index<'_>, report: &mut Report) {
 }
 
 fn published(index: &Index<'_>, books: &Books, report: &mut Report) {
-    let mut there: BTreeMap<&str, BTreeSet<Uuid>> = BTreeMap::new();
+    let mut there: BTreeMap<&str, BTreeSet<Identity>> = BTreeMap::new();
     for log in index.evidence.topics.iter().filter(|log| log.owner == books.service) {
-        let ids = log.records.iter().filter_map(|record| outbox_id(log, record));
+        let ids = log.records.iter().map(|record| of_record(log, record));
         there.insert(&log.topic, ids.collect());
     }
     let latest = latest_rows(index, books);
@@ -52,7 +73,7 @@ fn published(index: &Index<'_>, books: &Books, report: &mut Report) {
         if latest.get(&(row.topic.as_str(), row.key.as_str())).is_some_and(|v| row.version < *v) {
             continue;
         }
-        report.expect(ids.contains(&row.event_id), &row.key, || {
+        report.expect(ids.contains(&of_row(row)), &row.key, || {
             let OutboxRow { name, version, event_id, .. } = row;
             let service = &books.service;
             format!("{service} committed {name} v{version} ({event_id}), and it is in no topic")
@@ -131,13 +152,13 @@ impl<'a> Shelf<'a> {
 pub(super) fn no_phantom(index: &Index<'_>, report: &mut Report) {
     for log in &index.evidence.topics {
         let Some(books) = index.evidence.books(&log.owner) else { continue };
-        let rows: BTreeMap<Uuid, &OutboxRow> =
-            books.outbox.iter().map(|row| (row.event_id, row)).collect();
+        let ours = books.outbox.iter().filter(|row| row.topic == log.topic);
+        let rows: BTreeMap<Identity, &OutboxRow> = ours.map(|row| (of_row(row), row)).collect();
         let injected = |record: &&Logged| {
             index.poison_at(&log.topic, record.partition, record.offset).is_none()
         };
         for record in log.records.iter().filter(injected) {
-            let row = outbox_id(log, record).and_then(|id| rows.get(&id));
+            let row = rows.get(&of_record(log, record));
             let differs = row.map(|row| difference(log, record, row));
             report.expect(differs == Some(None), record.key_text(), || {
                 let place = format!("{}/{}@{}", log.topic, record.partition, record.offset);
@@ -153,9 +174,6 @@ pub(super) fn no_phantom(index: &Index<'_>, report: &mut Report) {
 
 /// Which part of a record is not what its row says. Dead letters are compared with their originals.
 fn difference(log: &Log, record: &Logged, row: &OutboxRow) -> Option<&'static str> {
-    if row.topic != log.topic {
-        return Some("topic");
-    }
     if log.kind == Kind::DeadLetters {
         return None;
     }

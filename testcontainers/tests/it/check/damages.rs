@@ -345,9 +345,8 @@ pub(super) const DAMAGES: &[Damage] = &[
     }),
     // I11
     damage("a bad record without a dead letter", &["I11"], |sim| {
-        let id = sim.log(LETTERS).records.remove(0);
-        let id = id.header("dlq_id").expect("an id").to_owned();
-        sim.books("stock").outbox.retain(|row| row.event_id.to_string() != id);
+        let key = sim.log(LETTERS).records.remove(0).key_text().to_owned();
+        sim.books("stock").outbox.retain(|row| row.topic != LETTERS || row.key != key);
     }),
     damage("a dead letter without its bytes", &["I11"], |sim| {
         sim.log(LETTERS).records[0].payload = Some(vec![7, 7]);

@@ -158,6 +158,7 @@ impl Sim {
             key: key.to_owned(),
             version,
             payload: Some(payload.clone()),
+            raw_headers: None,
             causation_id: cause,
             recorded_at: recorded_at.clone(),
             sent_at: Some(recorded_at),
@@ -325,13 +326,14 @@ impl Sim {
         });
         self.ids += 1;
         let outbox = OutboxRow {
-            event_id: id,
+            event_id: self.uuid(),
             id: self.ids as i64,
             topic: letters.clone(),
             name: "retail.order.OrderPlaced".to_owned(),
             key,
             version: 0,
             payload: record.payload.clone(),
+            raw_headers: serde_json::to_vec(&letter.headers).ok(),
             causation_id: None,
             recorded_at: now.clone(),
             sent_at: Some(now),
