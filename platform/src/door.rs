@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::core::{Core, within};
 use crate::emit::Origin;
+use crate::plant::{self, Plant};
 use crate::service::WorkingSet;
 use crate::{Caller, Emit, Fault, IdempotencyKey, Problem, Tx, fail};
 
@@ -234,12 +235,18 @@ impl Door {
         emit.caused_by(Origin { span: caller.span(), ..Origin::default() });
         let answer = decide(&mut rows, &mut emit)?;
         rows.save(tx).await?;
+        if plant::is_turn(Plant::DoorTwoTransactions, 5) {
+            return Ok((answer, false));
+        }
         let announced = self.core.announce(tx, emit).await?;
         Ok((answer, announced))
     }
 
     async fn commit(&self, tx: Tx, announced: bool) -> Result<(), Fault> {
         fail::point("door.before_commit");
+        if plant::is_turn(Plant::DoorBeforeCommit, 5) {
+            return tx.rollback().await;
+        }
         tx.commit().await?;
         fail::point("door.after_commit");
         self.core.committed(announced);
@@ -261,6 +268,9 @@ pub(crate) async fn claim(
     key: &IdempotencyKey,
     request: &[u8],
 ) -> Result<bool, Fault> {
+    if plant::is(Plant::DoorKeyIgnored) {
+        return Ok(true);
+    }
     let claimed = sqlx::query(
         "INSERT INTO millrace.idempotency (scope, key, request) VALUES ($1, $2, $3)
          ON CONFLICT (scope, key) DO NOTHING",
@@ -306,6 +316,9 @@ async fn stored_answer(
 }
 
 async fn store_answer(tx: &mut Tx, key: &IdempotencyKey, answer: &Answer) -> Result<(), Refused> {
+    if plant::is(Plant::DoorAnswerLost) {
+        return Ok(());
+    }
     sqlx::query(
         "UPDATE millrace.idempotency SET status = $3, headers = $4, body = $5
          WHERE scope = $1 AND key = $2",

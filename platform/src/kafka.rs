@@ -10,6 +10,7 @@ use rdkafka::message::{BorrowedMessage, Header, Headers, Message};
 use rdkafka::types::RDKafkaType;
 
 use crate::config::alike;
+use crate::plant::{self, Plant};
 use crate::{Config, ConfigError};
 
 /// Key shards of an outbox; one relay owns a shard at a time. Fixed, because rows carry it.
@@ -201,6 +202,12 @@ pub(crate) fn consumer(config: &Config, group: &str, client_id: &str) -> ClientC
             .set("heartbeat.interval.ms", millis(config.consume.heartbeat));
     }
     pass(&mut client, passed, &OF_PRODUCERS);
+    if plant::is(Plant::OffsetAtPoll) {
+        client.set("enable.auto.offset.store", "true");
+    }
+    if plant::is(Plant::OffsetLatest) {
+        client.set("auto.offset.reset", "latest");
+    }
     client
 }
 
@@ -220,6 +227,9 @@ pub(crate) fn producer(config: &Config, client_id: &str) -> ClientConfig {
         .set("message.max.bytes", LETTER_BYTES_MAX.to_string())
         .set("allow.auto.create.topics", "false");
     pass(&mut client, &config.kafka.properties, &OF_CONSUMERS);
+    if plant::is(Plant::PartitionCrc) {
+        client.set("partitioner", "consistent_random");
+    }
     client
 }
 

@@ -21,6 +21,8 @@ mod life;
 mod migrate;
 mod outbox;
 mod parking;
+#[doc(hidden)]
+pub mod plant;
 mod process;
 mod registry;
 pub mod repair;

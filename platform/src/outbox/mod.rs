@@ -6,6 +6,7 @@
 //! LOCKED between relays (it inverted the order of keys).
 
 mod partitions;
+mod planted;
 mod publish;
 
 use std::collections::HashSet;
@@ -21,6 +22,7 @@ use publish::{Outcome, Outgoing, Publisher};
 
 use crate::core::Core;
 use crate::kafka::SHARDS;
+use crate::plant::{self, Plant};
 use crate::{Condition, Fault, fail};
 
 /// Class of the advisory locks on shards; the second number is the shard.
@@ -174,6 +176,9 @@ impl Session {
 
     /// Takes every shard nobody owns.
     async fn take_shards(&mut self) -> Result<(), Fault> {
+        if plant::is(Plant::RelaySkipLocked) {
+            self.shards = (0..SHARDS).collect();
+        }
         if self.shards.len() == SHARDS as usize {
             return Ok(());
         }
@@ -192,10 +197,12 @@ impl Session {
         if self.shards.is_empty() {
             return Ok(0);
         }
-        let rows = self.unsent(&blocked.keys()).await?;
+        self.skip_below_cursor().await?;
+        let rows = planted::taken(self.unsent(&blocked.keys()).await?);
         if rows.is_empty() {
             return Ok(0);
         }
+        self.mark_first(&rows).await?;
         fail::point("relay.before_produce");
         let outcome = self.publish(&rows).await;
         fail::point("relay.after_ack");

@@ -11,6 +11,7 @@ use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::domain::{Cart, Desk, Lines, NewOrder, Order, Product, Status, Step};
+use crate::planted;
 use crate::settings::Settings;
 
 /// The rows a batch needs.
@@ -160,7 +161,7 @@ impl TryFrom<OrderRow> for Order {
     fn try_from(row: OrderRow) -> Result<Self, Fault> {
         let unknown = || Fault::poison("an order has a state that this version does not know");
         let step = |name: &str| Step::named(name).ok_or_else(unknown);
-        Ok(Self {
+        Ok(planted::order(Self {
             customer: CustomerId::new(&row.customer_id).map_err(Fault::poison)?,
             store: StoreId::new(&row.store_id).map_err(Fault::poison)?,
             total: money(row.total, &row.currency)?,
@@ -170,7 +171,7 @@ impl TryFrom<OrderRow> for Order {
             sale: step(&row.sale)?,
             deadline: row.deadline.map(Timestamp::from),
             closed_at: row.closed_at.map(Timestamp::from),
-        })
+        }))
     }
 }
 
@@ -209,7 +210,7 @@ async fn save_products(tx: &mut Tx, products: &[(&Sku, &Product)]) -> Result<(),
     )
     .bind(products.iter().map(|(sku, _)| sku.as_str()).collect::<Vec<_>>())
     .bind(values().map(|product| product.name.as_str()).collect::<Vec<_>>())
-    .bind(values().map(|product| product.price.minor()).collect::<Vec<_>>())
+    .bind(values().map(|product| planted::price(product.price.minor())).collect::<Vec<_>>())
     .bind(values().map(|product| product.price.currency().to_string()).collect::<Vec<_>>())
     .bind(values().map(|product| product.withdrawn).collect::<Vec<_>>())
     .execute(tx.db())
@@ -218,7 +219,7 @@ async fn save_products(tx: &mut Tx, products: &[(&Sku, &Product)]) -> Result<(),
 }
 
 async fn insert_orders(tx: &mut Tx, orders: &[NewOrder]) -> Result<(), Fault> {
-    if orders.is_empty() {
+    if orders.is_empty() || planted::lost() {
         return Ok(());
     }
     let facts = || orders.iter().map(|new| &new.placed);
@@ -261,7 +262,7 @@ async fn update_orders(tx: &mut Tx, orders: &[(OrderId, &Order)]) -> Result<(), 
     .bind(orders.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>())
     .bind(values().map(|order| order.status.as_str()).collect::<Vec<_>>())
     .bind(values().map(|order| order.stock.as_str()).collect::<Vec<_>>())
-    .bind(values().map(|order| order.payment.as_str()).collect::<Vec<_>>())
+    .bind(values().map(|order| planted::payment(order.payment).as_str()).collect::<Vec<_>>())
     .bind(values().map(|order| order.sale.as_str()).collect::<Vec<_>>())
     .bind(values().map(|order| datetime(order.deadline)).collect::<Vec<_>>())
     .bind(values().map(|order| datetime(order.closed_at)).collect::<Vec<_>>())

@@ -10,6 +10,7 @@ use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::domain::{Sale, Sales, Sold, State};
+use crate::planted;
 
 /// The rows a batch needs.
 #[derive(Debug, Default)]
@@ -49,7 +50,7 @@ impl WorkingSet for Sales {
     }
 
     async fn save(self, tx: &mut Tx) -> Result<(), Fault> {
-        save_sales(tx, &self.changed().collect::<Vec<_>>()).await
+        save_sales(tx, &self.changed().filter(planted::kept).collect::<Vec<_>>()).await
     }
 }
 
@@ -136,7 +137,7 @@ async fn save_sales(tx: &mut Tx, sales: &[(OrderId, &Sale)]) -> Result<(), Fault
     .bind(values().map(|sale| sale.customer.as_str()).collect::<Vec<_>>())
     .bind(values().map(|sale| sale.store.as_str()).collect::<Vec<_>>())
     .bind(sold.iter().map(|sold| sold.map(|sold| Json(&sold.lines))).collect::<Vec<_>>())
-    .bind(sold.iter().map(|sold| sold.map(|sold| sold.total.minor())).collect::<Vec<_>>())
+    .bind(sold.iter().map(|sold| sold.map(|sold| planted::total(sold.total.minor()))).collect::<Vec<_>>())
     .bind(sold.iter().map(|sold| sold.map(currency)).collect::<Vec<_>>())
     .bind(sold.iter().map(|sold| sold.map(|sold| sold.at.datetime())).collect::<Vec<_>>())
     .bind(values().map(cancelled_at).collect::<Vec<_>>())

@@ -9,6 +9,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::domain::{Entry, Level, Place, Reservation, Shelf, State};
+use crate::planted;
 
 /// The rows a batch needs.
 #[derive(Debug, Default)]
@@ -37,9 +38,10 @@ impl WorkingSet for Shelf {
     }
 
     async fn save(self, tx: &mut Tx) -> Result<(), Fault> {
-        save_levels(tx, &self.changed_levels().collect::<Vec<_>>()).await?;
+        let levels = self.changed_levels().collect::<Vec<_>>();
+        save_levels(tx, &planted::levels(levels, self.entries())).await?;
         save_reservations(tx, &self.changed_reservations().collect::<Vec<_>>()).await?;
-        save_entries(tx, self.entries()).await
+        save_entries(tx, &planted::entries(self.entries())).await
     }
 }
 
@@ -95,6 +97,7 @@ async fn load_reservations(
     let reservation = |(id, state, store, lines): (Uuid, String, String, Json<_>)| {
         let state = State::named(&state).ok_or_else(|| Fault::poison("unknown state"))?;
         let store = StoreId::new(&store).map_err(Fault::poison)?;
+        let state = planted::state(state);
         Ok((OrderId::new(id), Reservation { state, store, lines: lines.0 }))
     };
     rows.into_iter().map(reservation).collect()
@@ -138,6 +141,7 @@ async fn load_levels(
     let level = |(store, sku, on_hand, reserved): (String, String, i64, i64)| {
         let store = StoreId::new(&store).map_err(Fault::poison)?;
         let sku = Sku::new(&sku).map_err(Fault::poison)?;
+        let reserved = planted::reserved(reserved);
         Ok(((store, sku), Level { on_hand, reserved }))
     };
     rows.into_iter().map(level).collect()
