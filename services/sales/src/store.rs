@@ -137,7 +137,11 @@ async fn save_sales(tx: &mut Tx, sales: &[(OrderId, &Sale)]) -> Result<(), Fault
     .bind(values().map(|sale| sale.customer.as_str()).collect::<Vec<_>>())
     .bind(values().map(|sale| sale.store.as_str()).collect::<Vec<_>>())
     .bind(sold.iter().map(|sold| sold.map(|sold| Json(&sold.lines))).collect::<Vec<_>>())
-    .bind(sold.iter().map(|sold| sold.map(|sold| planted::total(sold.total.minor()))).collect::<Vec<_>>())
+    .bind(
+        sold.iter()
+            .map(|sold| sold.map(|sold| planted::total(sold.total.minor())))
+            .collect::<Vec<_>>(),
+    )
     .bind(sold.iter().map(|sold| sold.map(currency)).collect::<Vec<_>>())
     .bind(sold.iter().map(|sold| sold.map(|sold| sold.at.datetime())).collect::<Vec<_>>())
     .bind(values().map(cancelled_at).collect::<Vec<_>>())

@@ -50,13 +50,6 @@ pub(crate) fn tally_with(policy: FaultPolicy) -> Service {
         .build()
 }
 
-/// The sum that a record of sums announces.
-#[cfg(test)]
-pub(crate) fn total(payload: &[u8]) -> anyhow::Result<i64> {
-    let (_, datum) = millrace::contract::unframe(payload)?;
-    Ok(<Tallied as millrace::Event>::from_datum(datum)?.total)
-}
-
 /// A view of the sums.
 pub(crate) fn ledger() -> Service {
     Service::named("ledger")

@@ -8,13 +8,13 @@ use anyhow::{Result, ensure};
 use harness::eventually;
 use millrace::admin::RawRecord;
 use millrace::control::{Command, Do, Kind, Operator, OpsTopics, Pause, Selection, Status};
-use millrace::{FaultPolicy, Timestamp};
+use millrace::{Event, FaultPolicy, Timestamp};
 use sqlx::Row;
 use uuid::Uuid;
 
 use super::{Bench, SOON};
 use crate::tally;
-use crate::tally::facts::{NOTES, TALLIES};
+use crate::tally::facts::{NOTES, TALLIES, Tallied};
 use crate::tally::sums::{LATE, POISON};
 
 impl Bench {
@@ -92,7 +92,7 @@ impl Bench {
         let records = self.records(&TALLIES).await?;
         let of_book =
             records.iter().filter(|record| record.key.as_deref() == Some(book.as_bytes()));
-        of_book.map(|record| tally::total(record.payload.as_deref().unwrap_or_default())).collect()
+        of_book.map(|record| total(record.payload.as_deref().unwrap_or_default())).collect()
     }
 
     async fn statuses(&self) -> Result<Vec<Status>> {
@@ -103,6 +103,12 @@ impl Bench {
         };
         records.into_iter().map(status).collect()
     }
+}
+
+/// The sum that a record of sums announces.
+fn total(payload: &[u8]) -> Result<i64> {
+    let (_, datum) = millrace::contract::unframe(payload)?;
+    Ok(Tallied::from_datum(datum)?.total)
 }
 
 fn now() -> String {

@@ -5,8 +5,8 @@ mod ask;
 mod away;
 mod crash;
 mod frozen;
-mod starved;
 mod scale;
+mod starved;
 mod view;
 
 use super::{Bench, SOON, gapless, until_unready};
