@@ -171,7 +171,6 @@ impl Breakers {
     }
 
     /// `closed`, `half_open` or `open` for each partner.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the status record of a service reports it"))]
     pub(crate) fn states(&self) -> BTreeMap<&'static str, &'static str> {
         let states = self.all();
         states.iter().map(|(partner, breaker)| (*partner, breaker.stand().as_str())).collect()

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::repair::Repair;
+
 /// What an operator asks a group to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Command {
@@ -44,11 +46,8 @@ pub enum Kind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         canary: Option<u32>,
         /// Changes to the records before they are handled.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        set: Vec<Edit>,
-        /// Only records of which all of this holds are changed.
-        #[serde(default, rename = "where", skip_serializing_if = "Vec::is_empty")]
-        conditions: Vec<Condition>,
+        #[serde(flatten)]
+        repair: Repair,
     },
     /// Put dead letters out of the way; what waits behind them goes on.
     Discard {
@@ -91,26 +90,6 @@ pub struct Selection {
     /// Ids of dead letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<Uuid>>,
-}
-
-/// A value to be written into a record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Edit {
-    /// Where: `$.lines[0].quantity`.
-    pub path: String,
-    /// What, as JSON.
-    pub value: serde_json::Value,
-}
-
-/// What must hold of a record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Condition {
-    /// Where: `$.status`.
-    pub path: String,
-    /// `==`, `!=`, `<`, `<=`, `>` or `>=`.
-    pub op: String,
-    /// What it is compared with, as JSON.
-    pub value: serde_json::Value,
 }
 
 /// How an operation goes on.
@@ -180,11 +159,12 @@ mod tests {
             "set":[{"path":"$.total","value":1}],
             "where":[{"path":"$.status","op":"==","value":"x"}]}"#;
         let command: Command = serde_json::from_str(text).unwrap();
-        let Kind::Redrive { select, rate, canary, set, conditions } = &command.kind else {
+        let Kind::Redrive { select, rate, canary, repair } = &command.kind else {
             panic!("{command:?}");
         };
         assert_eq!(select.cause.as_deref(), Some("7f3a0000"));
-        assert_eq!((*rate, *canary, set.len(), conditions.len()), (Some(50.0), Some(10), 1, 1));
+        assert_eq!((*rate, *canary), (Some(50.0), Some(10)));
+        assert_eq!((repair.set.len(), repair.conditions.len()), (1, 1));
         let again = serde_json::to_value(&command).unwrap();
         assert_eq!(again, serde_json::from_str::<serde_json::Value>(text).unwrap());
     }

@@ -62,8 +62,8 @@ async fn obey(core: &Core, command: &Command) -> Result<(), Fault> {
     }
     audit(&mut tx, core, operator, kind.name(), "accepted", "").await?;
     let outcome = match kind {
-        Kind::Redrive { select, set, conditions, .. } => {
-            operation::begin(&mut tx, core, select, set, conditions).await?
+        Kind::Redrive { select, repair, .. } => {
+            operation::begin(&mut tx, core, select, repair).await?
         }
         Kind::Discard { select } => discard(&mut tx, select).await?,
         Kind::Restore { select } => restore(&mut tx, select).await?,

@@ -2,13 +2,15 @@
 //! stops when what it was to heal comes back. Its state is in the database, so that any instance
 //! goes on with it.
 
+use millrace_contract::unframe;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::commands::{Command, Condition, Edit, Kind, Selection};
+use super::commands::{Command, Kind, Selection};
 use super::obey::{Outcome, audit};
 use crate::core::{Core, in_time};
-use crate::{Fault, Tx};
+use crate::repair::Repair;
+use crate::{Fault, RegistryError, Tx};
 
 /// Operations looked after at once.
 const OPERATIONS_MAX: i64 = 8;
@@ -26,8 +28,7 @@ pub(super) async fn begin(
     tx: &mut Tx,
     core: &Core,
     select: &Selection,
-    set: &[Edit],
-    conditions: &[Condition],
+    repair: &Repair,
 ) -> Result<Outcome, Fault> {
     let count = format!(
         "SELECT count(*) FROM millrace.parked JOIN millrace.parked_key USING (key) WHERE {SELECTED}"
@@ -42,8 +43,8 @@ pub(super) async fn begin(
         let detail = "there is no such dead letter".to_owned();
         return Ok(Outcome { state: "done", total, detail });
     }
-    if !set.is_empty()
-        && let Err(refused) = repair(tx, core, select, set, conditions).await?
+    if !repair.is_empty()
+        && let Err(refused) = mend(tx, core, select, repair).await?
     {
         return Ok(Outcome { state: "refused", total, detail: refused });
     }
@@ -51,14 +52,60 @@ pub(super) async fn begin(
 }
 
 /// Writes the repaired payloads beside the originals. The first that does not fit refuses all.
-async fn repair(
-    _tx: &mut Tx,
-    _core: &Core,
-    _select: &Selection,
-    _set: &[Edit],
-    _conditions: &[Condition],
+async fn mend(
+    tx: &mut Tx,
+    core: &Core,
+    select: &Selection,
+    repair: &Repair,
 ) -> Result<Result<(), String>, Fault> {
-    Ok(Err("this build cannot repair records".to_owned()))
+    let find = format!(
+        "SELECT parked.id, parked.event_id, COALESCE(parked.edited, parked.payload)
+         FROM millrace.parked JOIN millrace.parked_key USING (key)
+         WHERE {SELECTED} AND parked.payload IS NOT NULL ORDER BY parked.id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(find))
+        .bind(&select.cause)
+        .bind(&select.key)
+        .bind(&select.ids)
+        .fetch_all(tx.db())
+        .await?;
+    let (mut ids, mut payloads) = (vec![], vec![]);
+    for row in &rows {
+        let (id, event_id, payload): (i64, Uuid, &[u8]) = (row.get(0), row.get(1), row.get(2));
+        match mended(core, repair, payload).await? {
+            Ok(Some(payload)) => {
+                ids.push(id);
+                payloads.push(payload);
+            }
+            Ok(None) => {}
+            Err(reason) => return Ok(Err(format!("dead letter {event_id}: {reason}"))),
+        }
+    }
+    let write = sqlx::query(
+        "UPDATE millrace.parked SET edited = new.payload
+         FROM unnest($1::bigint[], $2::bytea[]) AS new (id, payload) WHERE parked.id = new.id",
+    );
+    write.bind(ids).bind(payloads).execute(tx.db()).await?;
+    Ok(Ok(()))
+}
+
+async fn mended(
+    core: &Core,
+    repair: &Repair,
+    payload: &[u8],
+) -> Result<Result<Option<Vec<u8>>, String>, Fault> {
+    let schema_id = match unframe(payload) {
+        Ok((schema_id, _)) => schema_id,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let schema = match core.registry.schema(schema_id).await {
+        Ok(schema) => schema,
+        Err(error @ (RegistryError::Missing { .. } | RegistryError::Unusable { .. })) => {
+            return Ok(Err(error.to_string()));
+        }
+        Err(error) => return Err(Fault::transient(error)),
+    };
+    Ok(repair.payload(&schema, payload).map_err(|error| error.to_string()))
 }
 
 pub(super) async fn save(tx: &mut Tx, id: Uuid, outcome: &Outcome) -> Result<(), Fault> {

@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use harness::eventually;
 use millrace::admin::RawRecord;
 use millrace::control::{Command, Do, Kind, Operator, OpsTopics, Pause, Selection, Status};
+use millrace::repair::Repair;
 use millrace::{Event, FaultPolicy, Timestamp};
 use sqlx::Row;
 use uuid::Uuid;
@@ -120,7 +121,7 @@ fn notes(of: &[(&str, i64)]) -> BTreeMap<String, i64> {
 }
 
 fn redrive(select: Selection) -> Kind {
-    Kind::Redrive { select, rate: None, canary: None, set: vec![], conditions: vec![] }
+    Kind::Redrive { select, rate: None, canary: None, repair: Repair::default() }
 }
 
 fn key(book: &str) -> Selection {
@@ -191,8 +192,7 @@ async fn a_redrive_stops_when_the_same_cause_comes_back() -> Result<()> {
         select: everything,
         rate: Some(50.0),
         canary: Some(1),
-        set: vec![],
-        conditions: vec![],
+        repair: Repair::default(),
     };
     let asked = bench.command(canary).await?;
     let (done, failed, detail) = bench.until_operation(asked, "stopped").await?;
@@ -387,8 +387,7 @@ async fn a_running_redrive_is_paused_resumed_and_cancelled() -> Result<()> {
         select: Selection::default(),
         rate: Some(0.001),
         canary: None,
-        set: vec![],
-        conditions: vec![],
+        repair: Repair::default(),
     };
     let operation = bench.command(slow).await?;
     bench.until_operation(operation, "running").await?;
