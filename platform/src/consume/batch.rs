@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arrive::{Arrivals, Incoming, Record};
 use super::assign::Partition;
+use super::careful::Careful;
 use super::poll::Link;
 use super::reaction::{Failure, Room, guarded};
 use super::turn::Condemned;
@@ -43,6 +44,7 @@ pub(crate) struct Loop {
     /// Where partitions were when an operator began to hold them: what was fetched of them by then
     /// is put aside, and fetched again when he lets them go.
     aside: HashMap<Partition, (u64, i64)>,
+    careful: Careful,
     /// Faults found in an attempt that had to be taken back.
     condemned: HashMap<(Partition, i64), Poison>,
 }
@@ -65,8 +67,8 @@ impl Loop {
         let ids = core.schema_ids.get().cloned().unwrap_or_default();
         let arrivals = Arrivals::new(core.registry.clone(), room.facts(), ids);
         let (begun, stopped, condemned) = (HashSet::new(), HashMap::new(), HashMap::new());
-        let aside = HashMap::new();
-        Self { core, room, link, conditions, arrivals, begun, stopped, aside, condemned }
+        let (aside, careful) = (HashMap::new(), Careful::default());
+        Self { core, room, link, conditions, arrivals, begun, stopped, aside, careful, condemned }
     }
 
     pub(crate) async fn run(
@@ -203,6 +205,9 @@ impl Loop {
                     parts.push_front(second);
                     parts.push_front(part);
                 }
+                Err(Failure::Apart) => {
+                    part.into_iter().rev().for_each(|record| parts.push_front(vec![record]));
+                }
                 Err(Failure::Full(index, reason)) => {
                     self.stop_at(&part[index], &reason);
                     parts.push_front(part);
@@ -217,12 +222,16 @@ impl Loop {
         let assignment = self.link.assignment.clone();
         let _busy = assignment.busy();
         let began = Instant::now();
+        if self.careful.one_by_one(&self.core, part).await? {
+            return Err(Failure::Apart);
+        }
         self.begin_partitions(part).await?;
         let mut batch: Vec<Incoming<'_>> = Vec::with_capacity(part.len());
         let mut condemned = Condemned::new();
         for (index, record) in part.iter().enumerate() {
             let (incoming, fault) = self.arrivals.arrive(record, record.payload.as_deref()).await?;
             let known = self.condemned.get(&place(record)).cloned();
+            let known = known.or(self.careful.fault(&self.core, record).await?);
             let skipped = self.core.skips.fault(place(record));
             condemned.extend(skipped.or(known).or(fault).map(|poison| (index, poison)));
             batch.push(incoming);
@@ -238,6 +247,7 @@ impl Loop {
             }
         }
         tell::count(&self.core.metrics, &counted, began.elapsed());
+        self.careful.finished(&self.core, part).await?;
         self.link.store_offsets(next_offsets(part));
         fail::point("consume.after_store");
         self.conditions.handling.ok();
@@ -320,6 +330,7 @@ impl Loop {
             assignment.generation(partition) == Some(generation)
         };
         self.begun.retain(|(partition, generation)| ours(*partition, *generation));
+        self.careful.keep(ours);
         let before = self.stopped.len();
         let metrics = &self.core.metrics;
         self.stopped.retain(|partition, stopped| {

@@ -7,6 +7,7 @@
 pub(crate) mod arrive;
 mod assign;
 mod batch;
+mod careful;
 mod poll;
 pub(crate) mod reaction;
 mod room;

@@ -37,6 +37,8 @@ pub(crate) enum Failure {
     Record(usize, Poison),
     /// Some record of the batch cannot be handled, and which one is not known.
     Batch(Poison),
+    /// The records of the batch have to be handled one by one.
+    Apart,
     /// No more can be parked: the partition of the record at this index stops.
     Full(usize, String),
 }

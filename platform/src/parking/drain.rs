@@ -108,7 +108,7 @@ impl Drain {
                     condemned = Some((self.head(key).await?, poison));
                 }
                 // One by one, so that the fault finds its record.
-                Err(Failure::Record(..) | Failure::Batch(_)) => records_max = 1,
+                Err(Failure::Record(..) | Failure::Batch(_) | Failure::Apart) => records_max = 1,
             }
         }
         Ok(())

@@ -15,6 +15,8 @@ pub(crate) static TALLY_MIGRATIONS: sqlx::migrate::Migrator =
 pub(crate) const POISON: i64 = 13;
 /// An amount that is accepted later: when its book is pardoned.
 pub(crate) const LATE: i64 = 15;
+/// An amount at which the process ends.
+pub(crate) const DEADLY: i64 = 16;
 /// An amount at which the decision panics.
 pub(crate) const PANIC: i64 = 14;
 
@@ -78,6 +80,7 @@ impl Decide<Noted> for Sums {
         match amount {
             POISON if !pardoned => return Err(Poison::new("13 cannot be noted")),
             LATE if !pardoned => return Err(Poison::coded("late", "15 comes too early").again()),
+            DEADLY if !pardoned => std::process::abort(),
             _ => assert!(amount != PANIC || pardoned, "14 breaks the decision"),
         }
         let empty = Sum { total: 0, notes: 0, pardoned: false, changed: true };

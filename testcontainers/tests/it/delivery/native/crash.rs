@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use harness::{Launch, Process, Signal, eventually};
+use millrace::admin::RawRecord;
 
 use super::gapless;
 use super::{Bench, SOON};
 use crate::tally;
 use crate::tally::facts::{NOTES, TALLIES};
+use crate::tally::sums::DEADLY;
 
 /// Worlds that run side by side.
 const AT_ONCE: usize = 4;
@@ -57,6 +59,39 @@ async fn dies_and_recovers(bench: &Bench, step: &str) -> Result<()> {
     ensure!(healthy.stop(Signal::Term, SOON).await, "SIGTERM did not end it in time");
     writer.stop().await?;
     Ok(())
+}
+
+/// It dies of the batch until it is careful, and then of the record until the record is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_kills_every_process_becomes_a_dead_letter() -> Result<()> {
+    let bench = Bench::new().await?;
+    for (book, amount) in [("before", 1), ("deadly", DEADLY), ("behind", 1)] {
+        let note = bench.raw_note(book, 1, amount);
+        bench.put(&NOTES, RawRecord { partition: Some(1), ..note }).await?;
+    }
+    let mut deaths = 0;
+    let mut alive = loop {
+        let mut process = start(&bench, "tally", None).await?;
+        let survived = eventually(SOON, "it dies or goes on", async || {
+            let dead = process.wait(std::time::Duration::from_millis(1)).await.is_ok();
+            let letters = bench.letters().await.map_err(|error| error.to_string())?.len();
+            if dead || letters > 0 { Ok(!dead) } else { Err("neither".to_owned()) }
+        })
+        .await?;
+        if survived {
+            break process;
+        }
+        deaths += 1;
+        ensure!(deaths < 10, "it dies again and again");
+    };
+    bench.until_notes(&BTreeMap::from([("before".into(), 1), ("behind".into(), 1)])).await?;
+    let letter = bench.until_letters(1).await?.remove(0);
+    let told = ("dlq_error_type".to_owned(), Some(b"crash".to_vec()));
+    ensure!(letter.headers.contains(&told), "{letter:?}");
+    let left = "SELECT count(*) FROM millrace.in_hand";
+    ensure!(bench.count("tally", left).await? == 0, "what was finished is not suspected any more");
+    ensure!(alive.stop(Signal::Term, SOON).await, "SIGTERM did not end it in time");
+    bench.world.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
