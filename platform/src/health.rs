@@ -1,6 +1,7 @@
 //! Whether a service can do its work: named conditions that the parts of it keep up to date.
 //! Being alive is no condition here; a process that answers is alive.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 const UNKNOWN: &str = "not known yet";
@@ -19,6 +20,7 @@ pub struct Condition {
 #[derive(Default)]
 struct State {
     conditions: Vec<(String, Option<String>)>,
+    notes: BTreeMap<String, String>,
     started: bool,
     draining: bool,
 }
@@ -57,9 +59,20 @@ impl Health {
         self.state().draining = true;
     }
 
-    /// Every condition with the reason why it does not hold.
+    /// Tells something that does not make the service unready, or takes it back.
+    pub(crate) fn note(&self, name: &str, reason: Option<String>) {
+        let mut state = self.state();
+        match reason {
+            Some(reason) => drop(state.notes.insert(name.to_owned(), reason)),
+            None => drop(state.notes.remove(name)),
+        }
+    }
+
+    /// Every condition with the reason why it does not hold, and what else there is to tell.
     pub fn conditions(&self) -> Vec<(String, Option<String>)> {
-        self.state().conditions.clone()
+        let state = self.state();
+        let notes = state.notes.iter().map(|(name, reason)| (name.clone(), Some(reason.clone())));
+        state.conditions.iter().cloned().chain(notes).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -115,6 +128,16 @@ mod tests {
         broker.not("no answer");
         assert_eq!(health.ready(), Err(vec![("broker".into(), "no answer".into())]));
         assert!(health.started());
+    }
+
+    #[test]
+    fn a_note_is_told_and_takes_no_readiness() {
+        let health = Health::new();
+        health.note("bank", Some("away".to_owned()));
+        assert_eq!(health.ready(), Ok(()));
+        assert_eq!(health.conditions(), [("bank".to_owned(), Some("away".to_owned()))]);
+        health.note("bank", None);
+        assert!(health.conditions().is_empty());
     }
 
     #[test]

@@ -155,7 +155,8 @@ impl Life {
             relay.spawn(outbox::run(self.core.clone(), condition, relay_stop.clone()));
         }
         for asks in &self.service.asks {
-            work.spawn((asks.run)(self.core.clone(), held.clone(), self.stop.clone()));
+            let (core, health) = (self.core.clone(), self.health.clone());
+            work.spawn((asks.run)(core, health, held.clone(), self.stop.clone()));
         }
         if let Some(room) = self.service.room.clone() {
             let conditions = Conditions {

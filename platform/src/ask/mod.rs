@@ -31,7 +31,7 @@ pub use signature::{sign, verify};
 
 use crate::core::Core;
 use crate::service::WorkingSet;
-use crate::{Emit, Fault, Poison};
+use crate::{Emit, Fault, Health, Poison};
 
 /// Something a service asks of a partner outside. It is stored as JSON until it is answered.
 pub trait Ask: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -138,6 +138,7 @@ pub(crate) struct Asks {
 
 type RunFn = fn(
     Arc<Core>,
+    Health,
     watch::Receiver<bool>,
     CancellationToken,
 ) -> BoxFuture<'static, Result<(), Fault>>;
@@ -149,7 +150,9 @@ impl Asks {
             partner: P::NAME,
             breaker: P::POLICY.breaker,
             check: |settings| connect::<P>(settings).map(drop),
-            run: |core, held, stop| Box::pin(worker::run::<W, A, P>(core, held, stop)),
+            run: |core, health, held, stop| {
+                Box::pin(worker::run::<W, A, P>(core, health, held, stop))
+            },
         }
     }
 }

@@ -19,7 +19,7 @@ use super::store::{self, Again, Leased};
 use super::{Answers, Ask, AskError, Partner, Settle, connect};
 use crate::core::{Core, in_time};
 use crate::telemetry::parse_traceparent;
-use crate::{Fault, fail};
+use crate::{Fault, Health, fail};
 
 /// How often the table is looked at when no commit and no end of a call is a reason to.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -36,6 +36,7 @@ const SETTLE_ATTEMPTS_MAX: usize = 3;
 /// Calls what is due until it is stopped, and then ends what is in flight.
 pub(super) async fn run<W, A, P>(
     core: Arc<Core>,
+    health: Health,
     mut held: watch::Receiver<bool>,
     stop: CancellationToken,
 ) -> Result<(), Fault>
@@ -47,7 +48,8 @@ where
     let partner = connect::<P>(&core.settings).map_err(Fault::poison)?.map(Arc::new);
     core.metrics.asks().breaker(P::NAME, Stand::Closed);
     let mut changes = core.changes.subscribe();
-    let mut worker = Worker::<A, P> { core, partner, calls: JoinSet::new(), looked: Looked::new() };
+    let (calls, looked) = (JoinSet::new(), Looked::new());
+    let mut worker = Worker::<A, P> { core, health, partner, calls, looked };
     loop {
         let stopping = stop.is_cancelled();
         if stopping && worker.calls.is_empty() {
@@ -71,6 +73,7 @@ where
 
 struct Worker<A: Ask, P> {
     core: Arc<Core>,
+    health: Health,
     partner: Option<Arc<P>>,
     calls: JoinSet<Called<A>>,
     looked: Looked,
@@ -177,6 +180,8 @@ impl<A: Ask, P: Answers<A>> Worker<A, P> {
             self.core.metrics.asks().turned(P::NAME, after);
             let (service, from, to) = (self.core.service, before.as_str(), after.as_str());
             tracing::warn!(service, dependency = P::NAME, from, to, "circuit breaker");
+            let told = (after != Stand::Closed).then(|| format!("its breaker is {to}"));
+            self.health.note(P::NAME, told);
         }
         Some(done)
     }

@@ -13,6 +13,11 @@ use std::time::Duration;
 use super::NoRows;
 use super::facts::{Book, Noted};
 
+/// A note of this amount is stamped once for each book.
+pub(crate) const ONCE: i64 = 7;
+/// A note of this amount says that the one above need not be stamped.
+pub(crate) const UNDO: i64 = -7;
+
 /// Stamps, keyed by book.
 pub(crate) static STAMPS: Topic = Topic {
     name: "test.stamp.events.v1",
@@ -95,7 +100,12 @@ impl Decide<Noted> for NoRows {
     fn keys(_fact: &Envelope<Noted>, _keys: &mut ()) {}
 
     fn decide(&mut self, fact: &Envelope<Noted>, emit: &mut Emit) -> Result<(), Poison> {
-        emit.ask(Stamp { note: fact.id.to_string(), book: fact.key.0.clone() });
+        let (note, book) = (fact.id.to_string(), fact.key.0.clone());
+        match fact.event.amount {
+            ONCE => emit.ask(Stamp { note: book.clone(), book }),
+            UNDO => emit.withdraw::<Stamp>(format!("stamp-{book}")),
+            _ => emit.ask(Stamp { note, book }),
+        }
         Ok(())
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use harness::eventually;
 use harness::partner::{Behaviour, Provider};
-use millrace::{Config, Event};
+use millrace::{Config, Event, Running};
 use serde_json::json;
 
 use super::order::gapless;
 use super::{Bench, SOON};
 use crate::tally;
 use crate::tally::facts::NOTES;
-use crate::tally::stamps::{STAMPS, Stamped};
+use crate::tally::stamps::{ONCE, STAMPS, Stamped, UNDO};
 
 /// A bench with the topic and the schema of stamps, and an office.
 pub(super) async fn office() -> Result<(Bench, Provider)> {
@@ -78,18 +78,49 @@ async fn what_is_asked_without_a_partner_waits_for_one() -> Result<()> {
     let writer = bench.world.mount(tally::writer()).await?;
     let clerk = bench.world.mount(tally::clerk()).await?;
     bench.note(&writer, "book", 1).await?;
-    eventually(SOON, "the ask is counted", async || {
-        let metrics = bench.metrics(&clerk).await.map_err(|error| error.to_string())?;
-        let line = metrics.lines().find(|line| line.starts_with("asks_pending{"));
-        match line {
-            Some(line) if line.ends_with(" 1") => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await?;
+    until_pending(&bench, &clerk, 1).await?;
     clerk.stop().await?;
     let clerk = bench.world.mount_with(tally::clerk(), at(&office)).await?;
     until_stamped(&bench, &office, 1).await?;
+    clerk.stop().await?;
+    writer.stop().await?;
+    bench.world.close().await
+}
+
+/// Waits until a service says that so many asks wait.
+async fn until_pending(bench: &Bench, clerk: &Running, count: usize) -> Result<()> {
+    let wanted = format!(" {count}");
+    eventually(SOON, "the asks are counted", async || {
+        let metrics = bench.metrics(clerk).await.map_err(|error| error.to_string())?;
+        match metrics.lines().find(|line| line.starts_with("asks_pending{")) {
+            Some(line) if line.ends_with(&wanted) => Ok(()),
+            other => Err(format!("{other:?}, wanted {count}")),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_decided_twice_is_asked_once_and_what_was_never_called_can_be_withdrawn()
+-> Result<()> {
+    let (bench, office) = office().await?;
+    let writer = bench.world.mount(tally::writer()).await?;
+    let clerk = bench.world.mount(tally::clerk()).await?;
+    for (book, amount) in [("kept", ONCE), ("undone", ONCE), ("kept", ONCE), ("undone", UNDO)] {
+        bench.note(&writer, book, amount).await?;
+    }
+    eventually(SOON, "every note is handled", async || {
+        let handled = "SELECT count(*) FROM millrace.inbox";
+        let handled = bench.count("clerk", handled).await.map_err(|error| error.to_string())?;
+        if handled == 4 { Ok(()) } else { Err(format!("{handled} of 4")) }
+    })
+    .await?;
+    until_pending(&bench, &clerk, 1).await?;
+    clerk.stop().await?;
+    let clerk = bench.world.mount_with(tally::clerk(), at(&office)).await?;
+    until_pending(&bench, &clerk, 0).await?;
+    let called: Vec<String> = office.calls().into_iter().map(|call| call.key).collect();
+    ensure!(called == ["stamp-kept"], "{called:?}");
     clerk.stop().await?;
     writer.stop().await?;
     bench.world.close().await
