@@ -65,6 +65,7 @@ pub(crate) fn clerk() -> Service {
     Service::named("clerk")
         .about("Has every note stamped outside.")
         .settings::<stamps::Settings>()
+        .http(|| OpenApiRouter::new().routes(routes!(stamps::stamped)))
         .rows::<NoRows>()
         .on::<Noted>()
         .asks::<stamps::Stamp, stamps::Office>()

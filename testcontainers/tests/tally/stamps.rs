@@ -1,17 +1,18 @@
 //! What `clerk` asks outside: an office stamps every note, for a fee.
 
-use millrace::ask::{BreakerPolicy, Client};
-use millrace::contract::{Cleanup, DecodeError, Reader, Writer};
-use millrace::{
-    Answers, Ask, AskError, AskPolicy, Decide, Emit, Envelope, Event, Partner, Poison, Secret,
-    Settle, Topic,
-};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::time::Duration;
 
 use super::NoRows;
 use super::facts::{Book, Noted};
+use axum::extract::State;
+use millrace::ask::{BreakerPolicy, Client};
+use millrace::contract::{Cleanup, DecodeError, Reader, Writer};
+use millrace::{
+    Answers, Ask, AskError, AskPolicy, Decide, Door, Emit, Envelope, Event, IdempotencyKey, Json,
+    Partner, Path, Poison, Problem, Secret, Settle, Settled, Topic,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// A note of this amount is stamped once for each book.
 pub(crate) const ONCE: i64 = 7;
@@ -119,6 +120,16 @@ impl Settle<Stamp> for NoRows {
         }
         Ok(())
     }
+}
+
+/// The office says by itself that a note is stamped.
+#[utoipa::path(post, path = "/v1/stamps/{note}/{event}", responses((status = 200)))]
+pub(crate) async fn stamped(
+    State(door): State<Door>,
+    Path((note, event)): Path<(String, String)>,
+) -> Result<Json<Settled>, Problem> {
+    let event = IdempotencyKey { key: event, scope: "office".to_owned() };
+    Ok(Json(door.settle::<NoRows, Stamp>(&event, &format!("stamp-{note}"), true).await?))
 }
 
 impl Event for Stamped {

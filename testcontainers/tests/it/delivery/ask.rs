@@ -127,6 +127,36 @@ async fn what_is_decided_twice_is_asked_once_and_what_was_never_called_can_be_wi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_by_many_ways_at_once_is_settled_once() -> Result<()> {
+    let (bench, office) = office().await?;
+    let writer = bench.world.mount(tally::writer()).await?;
+    let clerk = bench.world.mount_with(tally::clerk(), at(&office)).await?;
+    office.down();
+    bench.note(&writer, "kept", ONCE).await?;
+    until_pending(&bench, &clerk, 1).await?;
+    office.up()?;
+    // While the worker asks, the office itself says it twenty times over, as ten events.
+    let http = reqwest::Client::new();
+    let say = |n: usize| {
+        let url = format!("{}/v1/stamps/kept/event-{}", clerk.url(), n % 10);
+        let request = http.post(url);
+        async move { Ok::<_, anyhow::Error>(request.send().await?.json::<String>().await?) }
+    };
+    let told = futures::future::try_join_all((0..20).map(say)).await?;
+    let now = told.iter().filter(|told| *told == "now").count();
+    ensure!(now <= 1 && told.iter().all(|told| told == "now" || told == "before"), "{told:?}");
+    until_pending(&bench, &clerk, 0).await?;
+    bench.until_sent("clerk", 1).await?;
+    let facts = bench.count("clerk", "SELECT count(*) FROM millrace.outbox").await?;
+    ensure!(facts == 1, "{facts} stamps for one note");
+    let unknown = http.post(format!("{}/v1/stamps/nobody/e", clerk.url())).send().await?;
+    ensure!(unknown.status().as_u16() == 404, "{}", unknown.status());
+    clerk.stop().await?;
+    writer.stop().await?;
+    bench.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_outside_stays_in_the_trace_of_its_fact() -> Result<()> {
     let (bench, office) = office().await?;
     let writer = bench.world.mount(tally::writer()).await?;
