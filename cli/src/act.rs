@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use ops::command::{Author, Command, Operator};
+use millrace::control::Command;
+use ops::command::{Author, Operator};
 use ops::databases::DatabaseError;
 use ops::operation::{Operation, operation};
 use tokio::time::Instant;
@@ -54,8 +55,9 @@ pub(crate) async fn carry_out(
     let mut sent = vec![];
     for (service, command) in commands {
         operator.send(&command).await.map_err(Failure::from)?;
-        eprintln!("{service}: {} {}", command.kind.name(), command.id);
-        sent.push((service, command.id));
+        let id = command.operator.id;
+        eprintln!("{service}: {} {id}", command.kind.name());
+        sent.push((service, id));
     }
     let ended = follow(place, &sent).await?;
     output.list(&ended)?;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Subcommand;
-use ops::command::{self, Command, Kind, Target};
-use ops::status::{Group, PartitionStatus, groups, statuses};
+use millrace::control::{Kind, PartitionStatus};
+use ops::command::{self, Target};
+use ops::status::{Group, groups, statuses};
 use ops::{Endpoints, late::span};
 use schemas::Timestamp;
 use serde::Serialize;
@@ -121,8 +122,8 @@ pub(crate) async fn run(
             let operator = act::operator(place).await?;
             let service = command::service_of(&place.endpoints.topic_prefix, &name).to_owned();
             let kind = Kind::Skip { topic, partition, offset };
-            let command = Command::new(&name, kind, &author);
-            act::carry_out(place, &operator, vec![(service, command)], output).await
+            let sent = vec![(service, command::command(&name, kind, &author))];
+            act::carry_out(place, &operator, sent, output).await
         }
     }
 }
@@ -138,7 +139,7 @@ async fn pause(paused: Paused, pause: bool, place: &Place, output: Output) -> an
             true => "its members stay, and read nothing until it is resumed",
             false => "it goes on where it stands",
         };
-        return Ok(output.plan(&[Step::new(action, target.key(), detail)])?);
+        return Ok(output.plan(&[Step::new(action, named(&target), detail)])?);
     };
     let operator = act::operator(place).await?;
     operator.pause(&target, pause, &author).await.map_err(Failure::from)?;
@@ -151,7 +152,7 @@ async fn pause(paused: Paused, pause: bool, place: &Place, output: Output) -> an
     loop {
         let found = one(place, &target.group).await?;
         if found.instances > 0 && found.paused.contains(&held) == pause {
-            return Ok(output.list(&[Step::new(action, target.key(), "done")])?);
+            return Ok(output.list(&[Step::new(action, named(&target), "done")])?);
         }
         if Instant::now() > until {
             let service = &found.service;
@@ -207,7 +208,7 @@ async fn reading(place: &Place, group: &Group) -> Result<Vec<Reading>, Failure> 
             let told =
                 |it: &&PartitionStatus| it.topic == topic.name && it.partition == mark.partition;
             let told = group.partitions.iter().find(told);
-            let offset = told.and_then(|it| it.offset);
+            let offset = told.map(|it| it.offset);
             let offset = offset.or(committed.get(&mark.partition).copied().flatten());
             all.push(Reading {
                 topic: topic.name.to_owned(),
@@ -242,6 +243,14 @@ fn known(endpoints: &Endpoints, given: &str) -> Result<String, Failure> {
             ops::SERVICES.join(", ")
         ))),
     }
+}
+
+/// What is paused, in one word.
+fn named(target: &Target) -> String {
+    let Target { group, topic, partition } = target;
+    let topic = topic.iter().map(|topic| format!(" {topic}"));
+    let partition = partition.iter().map(|partition| format!("/{partition}"));
+    std::iter::once(group.clone()).chain(topic).chain(partition).collect()
 }
 
 /// A topic without the deployment's prefix, as the services name it.

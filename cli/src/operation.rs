@@ -1,7 +1,8 @@
 //! `millrace operation`: what operators asked for, how far it is, and changing it on the way.
 
 use clap::Subcommand;
-use ops::command::{Command, Control, Kind};
+use millrace::control::{Do, Kind};
+use ops::command::command;
 use ops::operation::{Operation, operations};
 use uuid::Uuid;
 
@@ -81,18 +82,13 @@ pub(crate) async fn run(
             output.list(&ended)?;
             Ok(ended.iter().try_for_each(act::verdict)?)
         }
-        OperationCommand::Pause(changed) => change(changed, Control::Pause, place, output).await,
-        OperationCommand::Resume(changed) => change(changed, Control::Resume, place, output).await,
-        OperationCommand::Cancel(changed) => change(changed, Control::Cancel, place, output).await,
+        OperationCommand::Pause(changed) => change(changed, Do::Pause, place, output).await,
+        OperationCommand::Resume(changed) => change(changed, Do::Resume, place, output).await,
+        OperationCommand::Cancel(changed) => change(changed, Do::Cancel, place, output).await,
     }
 }
 
-async fn change(
-    changed: Changed,
-    action: Control,
-    place: &Place,
-    output: Output,
-) -> anyhow::Result<()> {
+async fn change(changed: Changed, action: Do, place: &Place, output: Output) -> anyhow::Result<()> {
     let Changed { id, act } = changed;
     let found = find(place, id).await?;
     if found.has_ended() {
@@ -102,17 +98,22 @@ async fn change(
     let Operation { service, kind, state, done, total, .. } = &found;
     let target = format!("{kind} {id} of {service}");
     let Some(author) = act::author(&act) else {
+        let action = match action {
+            Do::Pause => "pause",
+            Do::Resume => "resume",
+            Do::Cancel => "cancel",
+        };
         let detail = format!("it is {state}, {done} of {total} done");
-        return Ok(output.plan(&[Step::new(action.name(), target, detail)])?);
+        return Ok(output.plan(&[Step::new(action, target, detail)])?);
     };
     let operator = act::operator(place).await?;
     let group = operator.group(service);
-    let command = Command::new(&group, Kind::Control { operation: id, action }, &author);
-    operator.send(&command).await.map_err(Failure::from)?;
+    let steer = command(&group, Kind::Control { operation: id, action }, &author);
+    operator.send(&steer).await.map_err(Failure::from)?;
     let wanted: &[&str] = match action {
-        Control::Pause => &["paused"],
-        Control::Resume => &["running"],
-        Control::Cancel => &["cancelled"],
+        Do::Pause => &["paused"],
+        Do::Resume => &["running"],
+        Do::Cancel => &["cancelled"],
     };
     let until = tokio::time::Instant::now() + act::TAKEN_UP_MAX;
     loop {

@@ -5,65 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millrace::Timestamp;
 use millrace::admin::{Admin, AdminError};
-use serde::{Deserialize, Serialize};
+use millrace::control::{PartitionStatus, Status};
+use serde::Serialize;
 
-use crate::command::{STATUS, group, service_of};
+use crate::command::{group, service_of, topics};
 use crate::{Endpoints, SERVICES};
 
 /// Who said nothing for this long is away.
 pub const SILENT_MICROS: i64 = 5_000_000;
 /// So many of the newest records are read: the last seconds of every instance there may be.
 const RECORDS: i64 = 1_000;
-
-/// What one instance of a service says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Status {
-    /// Its service.
-    pub service: String,
-    /// Its consumer group.
-    pub group: String,
-    /// Which instance.
-    pub instance: String,
-    /// Its build.
-    pub version: String,
-    /// When it said so.
-    pub at: Timestamp,
-    /// Whether every condition holds.
-    pub ready: bool,
-    /// Each condition, with the reason when it does not hold.
-    pub conditions: BTreeMap<String, Option<String>>,
-    /// What an operator paused: `group`, a topic, or `topic/partition`.
-    pub paused: Vec<String>,
-    /// The partitions it has.
-    pub partitions: Vec<PartitionStatus>,
-    /// How many keys wait in its database.
-    pub parked_keys: Option<i64>,
-    /// How many records wait there.
-    pub parked_records: Option<i64>,
-    /// How many of them are dead letters.
-    pub dead_letters: Option<i64>,
-    /// How many facts are not published yet.
-    pub outbox_pending: Option<i64>,
-    /// For how long the oldest of them waits, in seconds.
-    pub outbox_oldest_seconds: Option<f64>,
-    /// Its circuit breakers: closed, half_open or open.
-    pub breakers: BTreeMap<String, String>,
-}
-
-/// A partition as its reader has it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PartitionStatus {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// The next offset to be read.
-    pub offset: Option<i64>,
-    /// How old the record is that it stands on, in seconds.
-    pub time_lag_seconds: Option<f64>,
-}
 
 /// A consumer group: what its instances say together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -105,7 +56,7 @@ pub struct Group {
 /// # Errors
 /// `NoTopic`, `TooSlow` or `Unreachable`.
 pub async fn statuses(admin: &Admin, prefix: &str) -> Result<Vec<Status>, AdminError> {
-    let records = admin.read_last(&format!("{prefix}{STATUS}"), RECORDS).await?;
+    let records = admin.read_last(&format!("{prefix}{}", topics().status), RECORDS).await?;
     let mut newest: BTreeMap<(String, String), Status> = BTreeMap::new();
     for record in records {
         let payload = record.payload.as_deref().unwrap_or_default();
@@ -113,7 +64,7 @@ pub async fn statuses(admin: &Admin, prefix: &str) -> Result<Vec<Status>, AdminE
         let Ok(status) = serde_json::from_slice::<Status>(payload) else { continue };
         let at = (status.group.clone(), status.instance.clone());
         match newest.get(&at) {
-            Some(known) if known.at > status.at => {}
+            Some(known) if said_at(known) > said_at(&status) => {}
             _ => drop(newest.insert(at, status)),
         }
     }
@@ -138,18 +89,17 @@ pub fn groups(endpoints: &Endpoints, statuses: &[Status], now: Timestamp) -> Vec
     names.into_iter().map(group).collect()
 }
 
-impl Status {
-    /// Whether it was said just now.
-    pub fn is_fresh(&self, now: Timestamp) -> bool {
-        now.micros() - self.at.micros() < SILENT_MICROS
-    }
+/// When it was said; long ago, if it cannot be read.
+fn said_at(status: &Status) -> Timestamp {
+    status.at.parse().unwrap_or_default()
 }
 
 impl Group {
     /// What is old tells only that somebody was there.
     fn learn(&mut self, status: &Status, now: Timestamp) {
-        self.last_sign = self.last_sign.max(Some(status.at));
-        if status.is_fresh(now) {
+        let at = said_at(status);
+        self.last_sign = self.last_sign.max(Some(at));
+        if now.micros() - at.micros() < SILENT_MICROS {
             self.add(status);
         }
         let place = |it: &PartitionStatus| (it.topic.clone(), it.partition);
@@ -199,10 +149,19 @@ mod tests {
             service: "stock".to_owned(),
             group: "w.retail.stock".to_owned(),
             instance: instance.to_owned(),
-            at: Timestamp::from_micros(NOW - seconds_ago * 1_000_000).unwrap(),
+            version: "0".to_owned(),
+            at: Timestamp::from_micros(NOW - seconds_ago * 1_000_000).unwrap().to_string(),
             ready,
+            conditions: BTreeMap::new(),
+            paused: vec![],
+            partitions: vec![],
             parked_keys: Some(3),
-            ..Status::default()
+            parked_records: None,
+            dead_letters: None,
+            outbox_pending: None,
+            outbox_oldest_seconds: None,
+            breakers: BTreeMap::new(),
+            operations: vec![],
         }
     }
 
@@ -240,14 +199,5 @@ mod tests {
         assert_eq!((found.state(), found.instances), ("away", 0));
         assert!(found.last_sign.is_some());
         assert_eq!(stock(&[]).last_sign, None);
-    }
-
-    #[test]
-    fn a_status_that_says_less_or_more_than_we_know_is_read() {
-        let text = r#"{"service":"stock","at":"2026-11-20T10:00:00Z","operations":[{"x":1}],
-            "partitions":[{"topic":"t","partition":1,"offset":4}],"conditions":{"a":null}}"#;
-        let found: Status = serde_json::from_str(text).unwrap();
-        assert_eq!(found.partitions[0].offset, Some(4));
-        assert_eq!(found.conditions["a"], None);
     }
 }

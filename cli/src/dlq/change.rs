@@ -1,7 +1,8 @@
 //! Redrive, discard and restore: the plan from the databases, the command to each group, and the
 //! operation that comes of it.
 
-use ops::command::{Command, Kind};
+use millrace::control::Kind;
+use ops::command::command;
 use ops::dead::{Asked, Filter, GroupPlan, plan};
 use serde_json::Value;
 
@@ -24,7 +25,8 @@ pub(super) async fn run(dlq: Dlq, place: &Place, output: Output) -> anyhow::Resu
                 select: plan.select.clone(),
                 rate,
                 canary,
-                repair: repair.clone(),
+                set: repair.set.clone(),
+                conditions: repair.conditions.clone(),
             };
             (asked, act, Box::new(make))
         }
@@ -52,7 +54,7 @@ pub(super) async fn run(dlq: Dlq, place: &Place, output: Output) -> anyhow::Resu
     let operator = act::operator(place).await?;
     let commands = plans.iter().map(|plan| {
         let group = operator.group(&plan.service);
-        (plan.service.clone(), Command::new(&group, make(plan), &author))
+        (plan.service.clone(), command(&group, make(plan), &author))
     });
     act::carry_out(place, &operator, commands.collect(), output).await
 }

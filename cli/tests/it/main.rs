@@ -7,5 +7,6 @@ mod config;
 mod demo;
 mod import;
 mod nobody;
+mod operate;
 mod run;
 mod shop;

@@ -11,13 +11,13 @@ use serde_json::Value;
 use crate::run::{Done, Room};
 
 /// `millrace dev`, ended with the test.
-struct Dev {
+pub(crate) struct Dev {
     child: Child,
 }
 
 impl Dev {
     /// Starts in this room, and waits until it says where everything is.
-    fn start(room: &Room) -> Self {
+    pub(crate) fn start(room: &Room) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_millrace"))
             .args(["dev", "--ephemeral", "-o", "id"])
             .env("MILLRACE_HOME", room.home())
@@ -35,7 +35,7 @@ impl Dev {
         Self { child }
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
@@ -62,7 +62,7 @@ pub(crate) fn room() -> Room {
     room
 }
 
-fn import(room: &Room, kind: &str, more: &[&str]) -> Done {
+pub(crate) fn import(room: &Room, kind: &str, more: &[&str]) -> Done {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("samples/{kind}.csv"));
     let file = file.display().to_string();
     let done = room.run(&[&["import", kind, file.as_str(), "-o", "json"], more].concat());

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use millrace::control::Selection;
 use millrace::repair::{Repair, RepairError, view};
 use millrace::{Registry, RegistryError, contract::unframe};
 use serde::Serialize;
@@ -11,7 +12,6 @@ use uuid::Uuid;
 use super::rows::{asked, records, waiting};
 use super::{Change, Filter, Record, changes};
 use crate::Endpoints;
-use crate::command::Select;
 use crate::databases::DatabaseError;
 
 /// Records that are looked at together.
@@ -34,7 +34,7 @@ pub struct GroupPlan {
     /// The service.
     pub service: String,
     /// Its records.
-    pub select: Select,
+    pub select: Selection,
     /// How many records.
     pub records: usize,
     /// Of how many keys.
@@ -180,12 +180,12 @@ impl Draft {
             Some(_) => self.causes.keys().next().cloned(),
             None => None,
         };
-        let ids = if filter.ids.is_empty() { vec![] } else { self.ids };
+        let ids = (!filter.ids.is_empty()).then_some(self.ids);
         let waits = |key: &String| behind.get(&(service.clone(), key.clone()));
         GroupPlan {
             waiting: self.keys.iter().filter_map(waits).sum(),
             service,
-            select: Select { cause, key: filter.key.clone(), ids },
+            select: Selection { cause, key: filter.key.clone(), ids },
             records: self.records,
             keys: self.keys.len(),
             causes: self.causes,

@@ -155,7 +155,7 @@ fn found(
     let at = group.into_iter().flat_map(|group| &group.partitions);
     let mut at =
         at.filter(|it| it.topic == owed.after.topic && it.partition == owed.after.partition);
-    evidence.next_offset = at.next().and_then(|it| it.offset);
+    evidence.next_offset = at.next().map(|it| it.offset);
     evidence
 }
 

@@ -7,7 +7,7 @@ use schemas::OrderId;
 use uuid::Uuid;
 
 use super::*;
-use crate::status::{Group, PartitionStatus};
+use crate::status::Group;
 
 const START: i64 = 1_700_000_000_000_000;
 
@@ -194,7 +194,6 @@ fn what_is_wrong_elsewhere_is_no_reason() {
         group.paused.insert("retail.stock.events.v1/4".into());
         let why = "retail.stock.events.v1/31 stopped at offset 41: bad".to_owned();
         group.faults.insert("partitions".into(), why);
-        group.partitions.push(PartitionStatus::default());
     });
     evidence.said = Some(0);
     evidence.next_offset = Some(42);

@@ -5,9 +5,10 @@ use anyhow::{Context, Result, bail, ensure};
 use harness::eventually;
 use millrace::admin::RawRecord;
 use millrace::contract::frame;
+use millrace::control::Kind;
 use millrace::repair::Repair;
 use millrace::{Event, Money, Timestamp};
-use ops::command::{Author, Command, Kind, Operator};
+use ops::command::{Author, Operator, command, topics as ops_topics};
 use ops::dead::{self, Asked, Filter, GroupPlan, PlanError};
 use ops::late::{Why, late, late_orders};
 use ops::operation::{Operation, operation};
@@ -124,17 +125,19 @@ async fn repair_fits(shop: &Shop, endpoints: &Endpoints, cause: &str) -> Result<
 
 async fn redrive(shop: &Shop, endpoints: &Endpoints, plan: &GroupPlan) -> Result<Operation> {
     let operator = Operator::new(shop.world.admin().await?, shop.world.prefix());
+    let repair = repair("$.total.amount=3980")?;
     let kind = Kind::Redrive {
         select: plan.select.clone(),
         rate: Some(50.0),
         canary: Some(1),
-        repair: repair("$.total.amount=3980")?,
+        set: repair.set,
+        conditions: repair.conditions,
     };
     let author = Author { by: "a test".to_owned(), reason: "the total was wrong".to_owned() };
-    let command = Command::new(&operator.group(&plan.service), kind, &author);
+    let command = command(&operator.group(&plan.service), kind, &author);
     operator.send(&command).await?;
     eventually(SOON, "the redrive ends", async || {
-        match operation(endpoints, &plan.service, command.id).await {
+        match operation(endpoints, &plan.service, command.operator.id).await {
             Ok(Some(found)) if found.has_ended() => Ok(found),
             other => Err(format!("{other:?}")),
         }
@@ -155,7 +158,7 @@ async fn nobody_else_saw_it_again(shop: &Shop, order: OrderId, fact: Uuid) -> Re
         .await?;
     same(seen, 1)?;
     eventually(SOON, "the audit is complete", async || {
-        let audit = format!("{}{}", shop.world.prefix(), ops::command::AUDIT);
+        let audit = format!("{}{}", shop.world.prefix(), ops_topics().audit);
         let records = admin.read_all(&audit).await.map_err(|error| error.to_string())?;
         let event = |payload: &Vec<u8>| {
             let told: serde_json::Value = serde_json::from_slice(payload).ok()?;

@@ -1,0 +1,125 @@
+//! An operator's day on a running system: a group is paused, an order is late and it is said why,
+//! the group goes on, and what cannot be done is refused with the way out.
+
+use std::time::Duration;
+
+use harness::eventually;
+use serde_json::Value;
+
+use crate::run::{Done, Room};
+use crate::shop::{Dev, import, room};
+
+const SOON: Duration = Duration::from_secs(30);
+const NOBODY: &str = "0190b2e0-0000-7000-8000-000000000000";
+
+fn lines(done: &Done) -> Vec<Value> {
+    done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Repeats a command until what it says is as wanted.
+async fn until(room: &Room, arguments: &[&str], wanted: impl Fn(&Done) -> bool) -> Done {
+    let what = arguments.join(" ");
+    let done = eventually(SOON, &what, async || {
+        let done = room.run(arguments);
+        if wanted(&done) { Ok(done) } else { Err(format!("{done:?}")) }
+    });
+    done.await.unwrap()
+}
+
+fn does(room: &Room, arguments: &[&str]) -> Done {
+    let done = room.run(arguments);
+    assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
+    done
+}
+
+#[tokio::test]
+async fn a_paused_group_is_named_as_the_reason_and_goes_on_when_it_is_resumed() {
+    let room = room();
+    let dev = Dev::start(&room);
+    for kind in ["products", "stock", "accounts"] {
+        import(&room, kind, &[]);
+    }
+    nothing_is_wrong(&room).await;
+
+    let plan = does(&room, &["group", "pause", "stock"]);
+    assert!(plan.stdout.contains("retail.stock") && plan.stderr.contains("--execute"), "{plan:?}");
+    let act = ["--reason", "stocktaking", "--execute"];
+    does(&room, &[&["group", "pause", "stock"] as &[_], &act].concat());
+    let place = ["order", "place", "--customer", "c-1001", "--store", "s-01", "--line", "p-1001=2"];
+    let placed = does(&room, &[&place as &[_], &["--execute", "-o", "id"]].concat());
+    let order = placed.stdout.trim();
+
+    let stuck = ["order", "stuck", "--older-than", "0s", "--check", "-o", "ndjson"];
+    let late = until(&room, &stuck, |done| done.stdout.contains("\"paused\"")).await;
+    assert_eq!(late.code, Some(10), "{late:?}");
+    let late = &lines(&late)[0];
+    assert_eq!((&late["order_id"], &late["owes"]), (&order.into(), &"stock".into()));
+    assert_eq!(late["facts"], serde_json::json!(["StockReserved", "StockUnavailable"]));
+    let told = does(&room, &["order", "explain", order]);
+    assert!(told.stdout.contains("customer c-1001 ordered 2 x p-1001"), "{told:?}");
+    assert!(told.stdout.contains("an operator paused stock"), "{told:?}");
+    assert!(told.stderr.contains("millrace group resume stock"), "{told:?}");
+    let of_payments = room.run(&[&stuck as &[_], &["--step", "payments"]].concat());
+    assert_eq!((of_payments.code, of_payments.stdout.as_str()), (Some(0), ""));
+
+    does(&room, &[&["group", "resume", "stock"] as &[_], &act].concat());
+    let watched = does(&room, &["order", "show", order, "-w", "-o", "ndjson"]);
+    let facts: Vec<Value> = lines(&watched).iter().map(|fact| fact["fact"].clone()).collect();
+    assert_eq!(facts.len(), 5, "{watched:?}");
+    assert_eq!(facts[4], "OrderConfirmed");
+    assert_eq!(room.run(&stuck).code, Some(0));
+
+    a_skip_is_an_operation(&room);
+    what_is_not_there_is_not_found(&room);
+    dev.stop();
+}
+
+async fn nothing_is_wrong(room: &Room) {
+    let groups = ["group", "list", "-o", "ndjson"];
+    let ready = |done: &Done| {
+        let lines = lines(done);
+        lines.len() == 6 && lines.iter().all(|group| group["ready"] == true)
+    };
+    until(room, &groups, ready).await;
+    let causes = does(room, &["dlq", "causes"]);
+    assert!(causes.stderr.contains("there are no dead letters"), "{causes:?}");
+    let shown = does(room, &["group", "show", "payments", "-o", "json"]);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["reading"].as_array().unwrap().len(), 12, "{shown}");
+}
+
+fn a_skip_is_an_operation(room: &Room) {
+    let place = ["--topic", "retail.order.events.v1", "--partition", "0", "--offset", "999999"];
+    let skip = [&["group", "skip", "retail.stock"] as &[_], &place].concat();
+    let plan = does(room, &skip);
+    assert!(plan.stdout.contains("retail.order.events.v1/0 at offset 999999"), "{plan:?}");
+    let act = ["--reason", "a test", "--execute", "-o", "ndjson"];
+    let done = does(room, &[&skip as &[_], &act].concat());
+    let operation = &lines(&done)[0];
+    assert_eq!((&operation["kind"], &operation["state"]), (&"skip".into(), &"done".into()));
+    let id = operation["id"].as_str().unwrap();
+    let listed = does(room, &["operation", "list", "-o", "id"]);
+    assert!(listed.stdout.lines().any(|line| line == id), "{listed:?}");
+    let ended = room.run(&["operation", "cancel", id, "--reason", "late", "--execute"]);
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    assert_eq!(does(room, &["operation", "watch", id, "-o", "id"]).stdout.trim(), id);
+}
+
+fn what_is_not_there_is_not_found(room: &Room) {
+    for (arguments, code, way_out) in [
+        (&["dlq", "redrive", "--cause", "7f3a"] as &[&str], 3, "millrace dlq causes"),
+        (&["dlq", "discard", "--key", NOBODY], 3, "millrace dlq causes"),
+        (&["dlq", "restore", "--id", NOBODY], 3, "--status discarded"),
+        (&["dlq", "show", NOBODY], 3, "millrace dlq list"),
+        (&["dlq", "list", "--cause", "7f3a"], 3, "millrace dlq causes"),
+        (&["dlq", "list", "--service", "nonsense"], 2, "databases"),
+        (&["dlq", "causes", "--topic", "nonsense"], 3, "nonsense"),
+        (&["operation", "watch", NOBODY], 3, "millrace operation list"),
+        (&["group", "show", "nonsense"], 3, "order-view"),
+        (&["order", "explain", NOBODY], 3, ""),
+    ] {
+        let done = room.run(arguments);
+        assert_eq!(done.code, Some(code), "{arguments:?}: {done:?}");
+        assert!(done.stderr.contains(way_out), "{arguments:?}: {}", done.stderr);
+    }
+}
