@@ -15,6 +15,7 @@ mod plan;
 mod process;
 mod proxy;
 mod registry;
+mod rest;
 mod text;
 
 use std::fmt;

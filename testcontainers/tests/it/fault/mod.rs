@@ -3,6 +3,7 @@
 
 pub(crate) mod notes;
 
+mod example;
 mod native;
 mod plan;
 mod proxy;

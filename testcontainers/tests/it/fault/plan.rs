@@ -56,7 +56,8 @@ fn forms() -> Vec<String> {
 }
 
 fn menu() -> Menu {
-    Menu::from_faults(forms().iter().map(|form| form.parse().unwrap()))
+    let read = |form: &String| form.parse().expect("it is the form of a fault");
+    Menu::from_faults(forms().iter().map(read))
 }
 
 fn plans() -> impl Iterator<Item = Plan> {
@@ -68,6 +69,25 @@ fn every_fault_is_read_as_it_is_shown() {
     for form in forms() {
         let fault: Fault = form.parse().unwrap_or_else(|error| panic!("{form}: {error}"));
         assert_eq!(fault.to_string(), form);
+    }
+}
+
+#[test]
+fn every_fault_that_the_readme_shows_is_one() {
+    let readme = include_str!("../../../README.md");
+    let table = readme.split("```").find(|block| block.contains("process kill stock/1   "));
+    let lines = table.expect("the table of faults").trim().lines();
+    let shown: Vec<Fault> = lines
+        .map(|line| {
+            let text = line.split("   ").next().unwrap_or_default();
+            text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+        })
+        .collect();
+    assert!(shown.len() > 30, "{} faults", shown.len());
+    let classes: BTreeSet<Class> = shown.iter().map(Fault::class).collect();
+    assert_eq!(classes.into_iter().collect::<Vec<_>>(), Class::ALL);
+    for bad in BadEvent::ALL {
+        assert!(readme.contains(&format!("`{}`", bad.as_str())), "{}", bad.as_str());
     }
 }
 
