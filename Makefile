@@ -10,7 +10,7 @@ test: export RUST_LOG ?= off
 ARGS ?=
 SEEDS ?= 1..3
 
-.PHONY: help demo dev test test-all chaos lint fmt clippy doc setup
+.PHONY: help demo dev test test-all chaos plants lint fmt clippy doc setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -43,6 +43,14 @@ chaos: setup ## break the services while orders flow, and check: SEEDS=1..20 ARG
 	  echo 'embedded ground: no chaos, which needs a real broker; left out, not passed'; \
 	else \
 	  cargo run --locked -q -p harness --example chaos -- --seeds $(SEEDS) $(ARGS); \
+	fi
+
+plants: setup ## plant one defect after the other, and see that the checker finds each: ARGS=--list
+	@ground=$$(deploy/native/setup.sh --ground) && \
+	if [ "$$ground" = embedded ]; then \
+	  echo 'embedded ground: nothing is planted, which needs a real broker; left out, not passed'; \
+	else \
+	  cargo run --locked -q -p harness --features plants --example plants -- $(ARGS); \
 	fi
 
 lint: setup ## check the format and every lint

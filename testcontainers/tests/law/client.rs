@@ -7,10 +7,13 @@ use harness::check::{Act, Index, Op, Report, Seen, Step, ops};
 use super::order::Stored;
 use super::rows;
 
+/// A request, where in the history it ended, and what it showed.
+type Look<'a> = (&'a Op, usize, &'a Seen);
+
 /// For each client and order: a look that began after another had ended shows no less.
 pub(super) fn monotone(index: &Index<'_>, report: &mut Report) {
     let ops = ops(&index.evidence.history);
-    let mut looks: BTreeMap<(&str, &str), Vec<(&Op, usize, &Seen)>> = BTreeMap::new();
+    let mut looks: BTreeMap<(&str, &str), Vec<Look<'_>>> = BTreeMap::new();
     for op in ops.iter().filter(|op| op.act == Act::Read) {
         let Some((ended, Step::Ok { seen: Some(seen), .. })) = &op.end else { continue };
         let order = op.subject.as_deref().unwrap_or_default();
@@ -76,7 +79,7 @@ pub(super) fn idempotent(index: &Index<'_>, report: &mut Report) {
         report.expect(kept.len() == 1, order, || {
             format!("{} answers are kept under key {key}", kept.len())
         });
-        let same = kept.iter().all(|row| row.order().is_none_or(|kept| kept == order));
+        let same = kept.iter().all(|row| row.order() == Some(order));
         report.expect(same, order, || format!("another answer is kept under key {key}"));
         orders.entry(order).or_default().insert(key);
     }

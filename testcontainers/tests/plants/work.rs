@@ -1,0 +1,173 @@
+//! What customers do in a run: orders of every kind, some asked for twice, some cancelled at once,
+//! some when they are paid and some too late; and a few records that nobody can read.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use futures::StreamExt;
+use harness::check::{Act, Poison, Seen, digest_of_headers, sha256};
+use harness::eventually;
+use millrace::Event;
+use millrace::admin::RawRecord;
+use ops::ClientError;
+use schemas::{CustomerId, OrderId, OrderPlaced, topics};
+use uuid::Uuid;
+
+use crate::shop::Shop;
+
+const BEFORE_SALES: usize = 4;
+const CROWD: usize = 64;
+const AT_ONCE: usize = 8;
+const HELD: usize = 12;
+const LATE: usize = 6;
+const POISONS: usize = 3;
+/// What has not happened by then will not happen.
+const SOON: Duration = Duration::from_secs(8);
+
+/// All of it.
+pub(crate) async fn all(shop: &mut Shop) -> Result<()> {
+    for number in 0..BEFORE_SALES {
+        place(shop, number * 8).await;
+    }
+    shop.open_sales().await?;
+    let crowd = futures::stream::iter(0..CROWD).map(|number| place(shop, number));
+    let orders: Vec<Option<OrderId>> = crowd.buffer_unordered(AT_ONCE).collect().await;
+    cancelled_when_paid(shop).await?;
+    let orders: Vec<OrderId> = orders.into_iter().flatten().collect();
+    let ending = orders.iter().map(|order| ended(shop, *order));
+    futures::future::join_all(ending).await;
+    for order in orders.iter().take(LATE) {
+        cancel(shop, *order).await;
+    }
+    poison(shop).await
+}
+
+/// Orders, and now and then asks for the same again or does not want it after all.
+async fn place(shop: &Shop, number: usize) -> Option<OrderId> {
+    let customer = if number % 8 == 7 { "poor" } else { "rich" };
+    let (sku, pieces) = match number % 11 {
+        10 => (&shop.rare, 5),
+        _ => (&shop.mug, 1 + number as i64 % 3),
+    };
+    let (key, lines) = (Uuid::now_v7(), [(sku.clone(), pieces)]);
+    let mut placed = None;
+    for _ in 0..=usize::from(number.is_multiple_of(5)) {
+        let op = shop.history.invoke(customer, Act::Place, Some(&key.to_string()), None, None);
+        let customer = CustomerId::new(customer).ok()?;
+        match shop.retailer.place_order(&customer, &shop.store, &lines, key).await {
+            Ok(answer) => {
+                let body = serde_json::to_vec(&answer).ok()?;
+                shop.history.ok(op, Some(&answer.order_id.to_string()), &body, None);
+                placed = Some(answer.order_id);
+            }
+            Err(ClientError::Refused { code, .. }) => shop.history.fail(op, code),
+            Err(error) => shop.history.info(op, error.to_string()),
+        }
+    }
+    if number % 6 == 1 {
+        cancel(shop, placed?).await;
+    }
+    placed
+}
+
+async fn cancel(shop: &Shop, order: OrderId) {
+    let text = order.to_string();
+    let op = shop.history.invoke("rich", Act::Cancel, None, Some(&text), None);
+    match shop.retailer.cancel(order, Some("second thoughts")).await {
+        Ok(_) => shop.history.ok(op, Some(&text), b"", None),
+        Err(error) => shop.history.info(op, error.to_string()),
+    }
+}
+
+/// Sales is busy while orders are paid and cancelled: it learns of both at once.
+async fn cancelled_when_paid(shop: &Shop) -> Result<()> {
+    shop.service("sales")?.hold();
+    let mut orders = Vec::new();
+    for number in 0..HELD {
+        orders.extend(place(shop, number * 12).await);
+    }
+    for order in &orders {
+        let paid = eventually(SOON, "the order is paid", async || match look(shop, *order).await {
+            Some(status) if status == "paid" => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        drop(paid.await);
+        cancel(shop, *order).await;
+    }
+    shop.service("sales")?.release();
+    let ending = orders.iter().map(|order| ended(shop, *order));
+    futures::future::join_all(ending).await;
+    Ok(())
+}
+
+async fn ended(shop: &Shop, order: OrderId) {
+    let ended = eventually(SOON, "the order ends", async || match look(shop, order).await {
+        Some(status) if !["placed", "reserved", "paid"].contains(&status.as_str()) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    // One that does not end is for the checker to find.
+    drop(ended.await);
+}
+
+/// The status a customer sees.
+async fn look(shop: &Shop, order: OrderId) -> Option<String> {
+    let text = order.to_string();
+    let op = shop.history.invoke("rich", Act::Read, None, Some(&text), None);
+    match shop.retailer.order(order, None).await {
+        Ok(view) => {
+            let seen = Seen { status: view.status.clone(), version: view.version };
+            shop.history.ok(op, Some(&text), view.status.as_bytes(), Some(seen));
+            Some(view.status)
+        }
+        Err(error) => {
+            shop.history.info(op, error.to_string());
+            None
+        }
+    }
+}
+
+/// Records that say they are orders and are cut off, where there is a place for what cannot be
+/// read.
+async fn poison(shop: &mut Shop) -> Result<()> {
+    let admin = shop.world.admin().await?;
+    let there = admin.topics().await?;
+    if !there
+        .iter()
+        .any(|topic| topic.name == format!("{}retail.stock.dlq.v1", shop.world.prefix()))
+    {
+        return Ok(());
+    }
+    let topic = shop.world.topic(topics::ORDER_EVENTS);
+    let records = admin.read_all(&topic).await?;
+    let model = records.iter().find(|record| record.header("ce_type") == Some(OrderPlaced::NAME));
+    let Some(model) = model else { return Ok(()) };
+    for _ in 0..POISONS {
+        let order = Uuid::now_v7().to_string();
+        let mut headers = model.headers.clone();
+        for (name, value) in &mut headers {
+            let new = match name.as_str() {
+                "ce_id" => Uuid::now_v7().to_string(),
+                "ce_subject" | "ce_partitionkey" | "ce_correlationid" => order.clone(),
+                "ce_sequence" => format!("{:020}", 1),
+                _ => continue,
+            };
+            *value = Some(new.into_bytes());
+        }
+        let mut payload = model.payload.clone().unwrap_or_default();
+        payload.pop();
+        let (key, payload) = (Some(order.into_bytes()), Some(payload));
+        let poison = Poison {
+            topic: topics::ORDER_EVENTS.name.to_owned(),
+            partition: 0,
+            offset: 0,
+            key: key.as_deref().map(sha256),
+            value: payload.as_deref().map(sha256),
+            headers: digest_of_headers(&headers),
+            refused_by: None,
+        };
+        let record = RawRecord { partition: None, key, payload, headers };
+        let (partition, offset) = admin.produce(&topic, record).await?;
+        shop.poisons.push(Poison { partition, offset, ..poison });
+    }
+    Ok(())
+}
