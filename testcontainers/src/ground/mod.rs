@@ -5,6 +5,7 @@ mod embedded;
 mod java;
 mod kafka;
 mod kind;
+mod kit;
 mod postgres;
 mod registry;
 mod server;
@@ -18,7 +19,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use millrace::admin::{Admin, To, TopicSpec};
 use millrace::embedded::Broker;
-use sqlx::postgres::PgConnection;
 use tokio::sync::OnceCell;
 
 use crate::Progress;
@@ -308,15 +308,6 @@ impl Ground {
         Ok(())
     }
 
-    /// Ends a part in good order.
-    ///
-    /// # Errors
-    /// When this ground cannot do that to that part.
-    pub async fn end(&self, part: Part) -> Result<()> {
-        self.server(part)?.stop().await;
-        Ok(())
-    }
-
     /// Starts a crashed part on the same port and data, and returns when it is ready.
     ///
     /// # Errors
@@ -365,24 +356,6 @@ impl Ground {
         };
         tokio::join!(events, self.0.postgres.stop(self.0.kept));
         drop(self.0.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
-    }
-
-    /// Whether PostgreSQL is a server of its own, and not one that was given.
-    pub(crate) fn owns_postgres(&self) -> bool {
-        self.0.postgres.server.is_some()
-    }
-
-    /// A connection of the server's administrator to a database.
-    pub(crate) async fn postgres(&self, database: &str) -> Result<PgConnection> {
-        self.0.postgres.connect_to(database).await
-    }
-
-    /// For a client that comes to the broker through a proxy: what the proxy stands for, and its
-    /// port.
-    pub(crate) fn client_door(&self, slot: usize) -> Option<(String, u16)> {
-        let Events::Native(kafka, _) = &self.0.events else { return None };
-        let door = kafka.door(slot)?;
-        Some((format!("127.0.0.1:{}", door.listens), door.advertised))
     }
 
     fn server(&self, part: Part) -> Result<&Server> {
