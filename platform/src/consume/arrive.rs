@@ -108,7 +108,6 @@ impl Record {
     fn digest(&self) -> i64 {
         let mut hash = Sha256::new();
         hash.update(self.key.as_deref().unwrap_or_default());
-        hash.update([u8::from(self.payload.is_some())]);
         hash.update(self.payload.as_deref().unwrap_or_default());
         let digest = hash.finalize();
         i64::from_be_bytes(std::array::from_fn(|at| digest[at]))

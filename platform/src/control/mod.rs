@@ -22,11 +22,13 @@ pub(crate) use progress::{Pauses, Progress, Skips, free};
 pub use status::{OperationStatus, PartitionStatus, Status};
 pub use topics::{OpsTopics, dead_letters, own_topics};
 
-use crate::core::Core;
+use crate::core::{Core, within};
 use crate::{Fault, Health};
 
 /// Operations are looked after this often.
 const TICK: Duration = Duration::from_millis(100);
+/// The database may keep operators waiting for so long at a time.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a service tells how it is.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
@@ -40,21 +42,24 @@ pub(crate) async fn run(
     let mut teller = status::Teller::new(&core, health)?;
     let mut tick = tokio::time::interval(TICK);
     let mut told = tokio::time::Instant::now();
+    // A command that the database could not be told waits here, those behind it in the topic.
+    let mut waits: Option<inbox::Order> = None;
     loop {
         tokio::select! {
             biased;
-            () = stop.cancelled() => break,
-            Some(order) = orders.recv() => obey::order(&core, order).await,
-            _ = tick.tick() => {
-                if let Err(fault) = operation::advance(&core).await {
-                    tracing::debug!(service = core.service, error = %fault, "operations wait");
-                }
-                if told.elapsed() >= STATUS_EVERY {
-                    told = tokio::time::Instant::now();
-                    teller.tell(&core).await;
-                }
-            }
+            () = stop.cancelled() => return Ok(()),
+            _ = tick.tick() => {}
+            Some(order) = orders.recv(), if waits.is_none() => waits = Some(order),
+        }
+        if let Some(order) = waits.take() {
+            waits = obey::order(&core, order).await;
+        }
+        if let Err(fault) = within(PATIENCE, Box::pin(operation::advance(&core))).await {
+            tracing::debug!(service = core.service, error = %fault, "operations wait");
+        }
+        if told.elapsed() >= STATUS_EVERY {
+            told = tokio::time::Instant::now();
+            teller.tell(&core).await;
         }
     }
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Obeying: a command acts once for the group, in one transaction with its audit record.
 
+use std::time::Duration;
+
 use serde_json::json;
 use sqlx::Row as _;
 use time::OffsetDateTime;
@@ -8,12 +10,12 @@ use time::format_description::well_known::Rfc3339;
 use super::commands::{Command, Do, Kind, Operator, Pause, Selection};
 use super::inbox::Order;
 use super::{OpsTopics, Pauses, operation};
-use crate::core::{Core, in_time};
+use crate::core::{Core, within};
 use crate::parking::store::settle_keys;
 use crate::{Fault, Tx, store};
 
-/// A database that is away is asked again this often, with a second between.
-const ATTEMPTS_MAX: usize = 60;
+/// A command may change many rows.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What came of a command.
 pub(super) struct Outcome {
@@ -22,32 +24,35 @@ pub(super) struct Outcome {
     pub(super) detail: String,
 }
 
-/// Takes one record of an operator.
-pub(super) async fn order(core: &Core, order: Order) {
-    match order {
-        Order::Desired(key, state) => desire(core, &key, state.as_deref()),
-        Order::Command(bytes) => {
-            let command: Command = match serde_json::from_slice(&bytes) {
-                Ok(command) => command,
-                Err(error) => {
-                    return tracing::warn!(service = core.service, %error, "command not understood");
-                }
-            };
-            if command.operator.group == core.group {
-                obey_at_last(core, &command).await;
-            }
+/// Takes one record of an operator; gives it back when the database could not be told.
+pub(super) async fn order(core: &Core, order: Order) -> Option<Order> {
+    let bytes = match &order {
+        Order::Desired(key, state) => {
+            desire(core, key, state.as_deref());
+            return None;
         }
+        Order::Command(bytes) => bytes,
+    };
+    let command: Command = match serde_json::from_slice(bytes) {
+        Ok(command) => command,
+        Err(error) => {
+            tracing::warn!(service = core.service, %error, "command not understood");
+            return None;
+        }
+    };
+    if command.operator.group != core.group {
+        return None;
     }
-}
-
-/// A command waits for the database, but not for ever: it is read again after the next start.
-async fn obey_at_last(core: &Core, command: &Command) {
-    for _ in 0..ATTEMPTS_MAX {
-        match in_time(Box::pin(obey(core, command))).await {
-            Ok(()) => return,
-            Err(fault) => tracing::warn!(service = core.service, error = %fault, "command waits"),
+    match within(PATIENCE, Box::pin(obey(core, &command))).await {
+        Ok(()) => None,
+        Err(Fault::Poison(poison)) => {
+            tracing::error!(service = core.service, error = %poison, "command cannot be obeyed");
+            None
         }
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        Err(fault) => {
+            tracing::warn!(service = core.service, error = %fault, "command waits");
+            Some(order)
+        }
     }
 }
 

@@ -16,6 +16,9 @@ const DAYS_AHEAD: i64 = 3;
 const MARGIN: Duration = Duration::from_secs(2 * 24 * 3600);
 /// Answers under idempotency keys are replayed for this long.
 const IDEMPOTENCY_DAYS: i32 = 7;
+/// Records that were redriven or discarded, and operations that ended, are kept as long as the
+/// topics of dead letters keep theirs.
+const EVIDENCE_DAYS: i32 = 30;
 
 /// How long rows of inbox and outbox can still matter.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +54,16 @@ pub(crate) async fn maintain(pool: &PgPool, horizon: &Horizon) -> Result<(), Fau
         "DELETE FROM millrace.idempotency WHERE created_at < now() - make_interval(days => $1)",
     );
     answers.bind(IDEMPOTENCY_DAYS).execute(&mut *conn).await?;
+    let settled = sqlx::query(
+        "DELETE FROM millrace.parked WHERE status IN ('redriven', 'discarded')
+             AND parked_at < now() - make_interval(days => $1)",
+    );
+    settled.bind(EVIDENCE_DAYS).execute(&mut *conn).await?;
+    let ended = sqlx::query(
+        "DELETE FROM millrace.operation WHERE state NOT IN ('running', 'paused')
+             AND updated_at < now() - make_interval(days => $1)",
+    );
+    ended.bind(EVIDENCE_DAYS).execute(&mut *conn).await?;
     maintained
 }
 
