@@ -14,10 +14,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use millrace::Secret;
 use millrace::ask::sign;
+use millrace::{Money, Secret};
 use serde_json::{Value, json};
 
+use crate::check::PartnerCall;
 use crate::serve::Served;
 
 /// An event is sent again until it is taken, so often.
@@ -61,25 +62,12 @@ pub enum Wire {
     Lost,
 }
 
-/// One call that reached the provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
-    /// `charges` or `refunds`.
-    pub kind: String,
-    /// Its idempotency key.
-    pub key: String,
-    /// The order it was for.
-    pub order: String,
-    /// Whether it was the first under its key; a repetition does nothing.
-    pub effective: bool,
-}
-
 #[derive(Default)]
 struct Till {
     behaviour: Behaviour,
     secret: Secret,
     events_to: Option<String>,
-    calls: Vec<Call>,
+    calls: Vec<PartnerCall>,
     done: BTreeMap<String, Done>,
 }
 
@@ -143,8 +131,8 @@ impl Provider {
         Ok(())
     }
 
-    /// Every call, in the order of arrival.
-    pub fn calls(&self) -> Vec<Call> {
+    /// Every call in the order of arrival, as evidence for the checker.
+    pub fn calls(&self) -> Vec<PartnerCall> {
         lock(&self.state).calls.clone()
     }
 
@@ -182,8 +170,8 @@ async fn called(
     let Some(key) = key.filter(|_| matches!(kind.as_str(), "charges" | "refunds")) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let (behaviour, done, effective) = lock(&state).take(&kind, key, asked);
-    if effective && behaviour.events > 0 {
+    let (behaviour, done, first) = lock(&state).take(&kind, key, asked);
+    if first && behaviour.events > 0 {
         tokio::spawn(send_events(state.clone(), key.to_owned(), done.clone(), behaviour.events));
     }
     tokio::time::sleep(behaviour.slow).await;
@@ -214,7 +202,7 @@ impl Till {
         let behaviour = self.behaviour.clone();
         let refuses = behaviour.refuses.clone().filter(|_| kind == "charges");
         let late = behaviour.late.unwrap_or_default();
-        let order = asked["order"].as_str().unwrap_or_default().to_owned();
+        let (subject, amount) = about(&asked);
         let new = Done {
             kind: kind.to_owned(),
             asked,
@@ -222,14 +210,24 @@ impl Till {
             decided: tokio::time::Instant::now() + late,
         };
         let known = self.done.get(key).cloned();
-        let effective = known.is_none() && behaviour.reply != Wire::Fails;
-        if effective {
+        let first = known.is_none() && behaviour.reply != Wire::Fails;
+        let effective = first && new.refused.is_none();
+        if first {
             self.done.insert(key.to_owned(), new.clone());
         }
-        let (kind, key) = (kind.to_owned(), key.to_owned());
-        self.calls.push(Call { kind, key, order, effective });
-        (behaviour, known.unwrap_or(new), effective)
+        let (purpose, key) = (kind.trim_end_matches('s').to_owned(), key.to_owned());
+        self.calls.push(PartnerCall { subject, purpose, key, amount, effective });
+        (behaviour, known.unwrap_or(new), first)
     }
+}
+
+/// The order and the amount in minor units that a call is about.
+fn about(asked: &Value) -> (String, i64) {
+    let order = asked["order"].as_str().unwrap_or_default().to_owned();
+    let currency = asked["currency"].as_str().and_then(|code| code.parse().ok());
+    let amount = asked["amount"].as_str().zip(currency);
+    let amount = amount.and_then(|(amount, currency)| Money::parse(amount, currency).ok());
+    (order, amount.map(Money::minor).unwrap_or_default())
 }
 
 /// What became of it, once it is decided.

@@ -142,7 +142,6 @@ impl Teller {
             PartitionStatus { topic: topic.to_owned(), partition, offset, time_lag_seconds: lag }
         };
         let parked = stored.as_ref().map(|stored| stored.parked);
-        let breakers = core.breakers.states().into_iter();
         Status {
             service: core.service.to_owned(),
             group: core.group.clone(),
@@ -158,10 +157,15 @@ impl Teller {
             dead_letters: parked.map(|parked| parked.dead),
             outbox_pending: stored.as_ref().map(|stored| stored.pending),
             outbox_oldest_seconds: stored.as_ref().map(|stored| stored.oldest_seconds),
-            breakers: breakers.map(|(name, state)| (name.to_owned(), state.to_owned())).collect(),
+            breakers: breakers(core),
             operations: stored.map(|stored| stored.operations).unwrap_or_default(),
         }
     }
+}
+
+fn breakers(core: &Core) -> BTreeMap<String, String> {
+    let states = core.breakers.states().into_iter();
+    states.map(|(partner, state)| (partner.to_owned(), state.to_owned())).collect()
 }
 
 async fn stored(core: &Core) -> Result<Stored, Fault> {

@@ -238,7 +238,12 @@ impl Till {
     }
 
     /// The provider has answered a charge: it took so much, or refused.
-    pub fn answered(&mut self, order: OrderId, taken: Option<Money>) -> Result<Answered, Invalid> {
+    pub fn answered(
+        &mut self,
+        cause: Uuid,
+        order: OrderId,
+        taken: Option<Money>,
+    ) -> Result<Answered, Invalid> {
         let Some(Charge { customer, state, .. }) = self.charges.get(&order).cloned() else {
             return Ok(Answered::Before);
         };
@@ -250,7 +255,7 @@ impl Till {
         match taken {
             Some(taken) if taken != asked => Err(Invalid::Amount(order)),
             Some(_) => {
-                self.move_outside(Kind::Charge, order, customer, after);
+                self.move_outside(cause, Kind::Charge, order, customer, after);
                 Ok(accepted)
             }
             None => {
@@ -261,14 +266,19 @@ impl Till {
     }
 
     /// The provider has given back what an order had taken; `false` when it said so before.
-    pub fn given_back(&mut self, order: OrderId, given: Money) -> Result<bool, Invalid> {
+    pub fn given_back(
+        &mut self,
+        cause: Uuid,
+        order: OrderId,
+        given: Money,
+    ) -> Result<bool, Invalid> {
         let Some(Charge { customer, state, .. }) = self.charges.get(&order).cloned() else {
             return Ok(false);
         };
         match state {
             State::Refunding(amount) if amount != given => Err(Invalid::Amount(order)),
             State::Refunding(amount) => {
-                self.move_outside(Kind::Refund, order, customer, State::Refunded(amount));
+                self.move_outside(cause, Kind::Refund, order, customer, State::Refunded(amount));
                 Ok(true)
             }
             _ => Ok(false),
@@ -307,13 +317,18 @@ impl Till {
         self.decided.insert(order);
     }
 
-    /// The provider moved money. The cause follows from order and kind, so that the ledger takes no
-    /// second charge and no second refund of an order.
-    fn move_outside(&mut self, kind: Kind, order: OrderId, customer: CustomerId, state: State) {
+    /// The provider moved money.
+    fn move_outside(
+        &mut self,
+        cause: Uuid,
+        kind: Kind,
+        order: OrderId,
+        customer: CustomerId,
+        state: State,
+    ) {
         let Some(amount) = state.amount() else { return };
         let (purse, payer) = (Purse::Provider, customer.clone());
         self.decide(order, customer, purse, state);
-        let cause = Uuid::new_v5(&order.uuid(), kind.as_str().as_bytes());
         let order = Some(order);
         self.postings.push(Posting { cause, kind, order, purse, customer: payer, amount });
     }

@@ -5,12 +5,15 @@ use millrace::ask::{Client, Reply};
 use millrace::{Answers, Ask, AskError, AskPolicy, Partner};
 use schemas::{CustomerId, Money, OrderId, OrderLine, RefusalReason, StoreId};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::settings::{self, Settings};
 
 /// An order is to be charged. Carries on what sales needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeAsk {
+    /// The fact that led to it.
+    pub cause: Uuid,
     /// The order.
     pub order_id: OrderId,
     /// Who pays.
@@ -26,6 +29,8 @@ pub struct ChargeAsk {
 /// The charge of an order is to be given back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundAsk {
+    /// The fact that led to it.
+    pub cause: Uuid,
     /// The order.
     pub order_id: OrderId,
     /// Who gets it.
@@ -206,7 +211,6 @@ fn said(reply: Reply, order: OrderId, amount: Money) -> Result<Said, AskError> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use uuid::Uuid;
 
     use super::*;
 

@@ -64,7 +64,7 @@ impl Outside {
             },
             ChargeAnswered if self.charge_asked => {
                 let taken = (!refuses).then_some(amount);
-                match till.answered(order(), taken).unwrap() {
+                match till.answered(Uuid::nil(), order(), taken).unwrap() {
                     Answered::Accepted => self.told_accepted += 1,
                     Answered::TooLate => {
                         assert!(!self.refund_asked, "a second refund");
@@ -75,7 +75,8 @@ impl Outside {
                 }
             }
             RefundAnswered if self.refund_asked => {
-                self.told_refunded += usize::from(till.given_back(order(), amount).unwrap());
+                self.told_refunded +=
+                    usize::from(till.given_back(Uuid::nil(), order(), amount).unwrap());
             }
             ChargeAnswered | RefundAnswered => {}
         }
@@ -119,11 +120,11 @@ proptest! {
 fn an_answer_about_another_amount_changes_nothing() {
     let mut till = till();
     till.charge(Uuid::nil(), order(), &anna(), cad(500)).unwrap();
-    assert_eq!(till.answered(order(), Some(cad(5))), Err(Invalid::Amount(order())));
-    assert_eq!(till.answered(order(), Some(cad(500))), Ok(Answered::Accepted));
+    assert_eq!(till.answered(Uuid::nil(), order(), Some(cad(5))), Err(Invalid::Amount(order())));
+    assert_eq!(till.answered(Uuid::nil(), order(), Some(cad(500))), Ok(Answered::Accepted));
     till.refund(Uuid::nil(), order(), &anna()).unwrap();
-    assert_eq!(till.given_back(order(), cad(5)), Err(Invalid::Amount(order())));
-    assert_eq!(till.given_back(order(), cad(500)), Ok(true));
+    assert_eq!(till.given_back(Uuid::nil(), order(), cad(5)), Err(Invalid::Amount(order())));
+    assert_eq!(till.given_back(Uuid::nil(), order(), cad(500)), Ok(true));
     assert_eq!(net(&till), 0);
 }
 

@@ -19,12 +19,12 @@ impl Settle<ChargeAsk> for Till {
         answer: &ChargeAnswer,
         emit: &mut Emit,
     ) -> Result<(), Poison> {
-        let ChargeAsk { order_id, customer_id, store_id, lines, amount } = ask.clone();
+        let ChargeAsk { cause, order_id, customer_id, store_id, lines, amount } = ask.clone();
         let taken = match answer {
             ChargeAnswer::Accepted(taken) => Some(*taken),
             ChargeAnswer::Refused(_) => None,
         };
-        let answered = self.answered(order_id, taken).map_err(Poison::new)?;
+        let answered = self.answered(cause, order_id, taken).map_err(Poison::new)?;
         match (answered, answer) {
             (Answered::Before, _) => {}
             (Answered::Refused, ChargeAnswer::Refused(reason)) => {
@@ -34,7 +34,7 @@ impl Settle<ChargeAsk> for Till {
             (outcome, _) => {
                 if outcome == Answered::TooLate {
                     let (customer_id, store_id) = (customer_id.clone(), store_id.clone());
-                    emit.ask(RefundAsk { order_id, customer_id, store_id, amount });
+                    emit.ask(RefundAsk { cause, order_id, customer_id, store_id, amount });
                 }
                 emit.fact(PaymentAccepted { order_id, customer_id, store_id, lines, amount });
             }

@@ -16,7 +16,8 @@ impl Decide<OrderCancelled> for Till {
         let cancelled = &fact.event;
         let order_id = cancelled.order_id;
         let store_id = cancelled.store_id.clone();
-        let undone = self.refund(fact.id.uuid(), order_id, &cancelled.customer_id);
+        let cause = fact.id.uuid();
+        let undone = self.refund(cause, order_id, &cancelled.customer_id);
         match undone.map_err(Poison::new)? {
             Undone::Nothing => {}
             Undone::Withdrawn => emit.withdraw::<ChargeAsk>(charge_key(order_id)),
@@ -24,7 +25,7 @@ impl Decide<OrderCancelled> for Till {
                 emit.fact(PaymentRefunded { order_id, customer_id, store_id, amount });
             }
             Undone::Asked(customer_id, amount) => {
-                emit.ask(RefundAsk { order_id, customer_id, store_id, amount });
+                emit.ask(RefundAsk { cause, order_id, customer_id, store_id, amount });
             }
         }
         Ok(())

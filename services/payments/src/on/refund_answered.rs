@@ -18,9 +18,9 @@ impl Settle<RefundAsk> for Till {
         answer: &RefundAnswer,
         emit: &mut Emit,
     ) -> Result<(), Poison> {
-        let given = self.given_back(ask.order_id, answer.0).map_err(Poison::new)?;
+        let given = self.given_back(ask.cause, ask.order_id, answer.0).map_err(Poison::new)?;
         if given {
-            let RefundAsk { order_id, customer_id, store_id, amount } = ask.clone();
+            let RefundAsk { order_id, customer_id, store_id, amount, .. } = ask.clone();
             emit.fact(PaymentRefunded { order_id, customer_id, store_id, amount });
         }
         Ok(())

@@ -16,13 +16,14 @@ impl Decide<StockReserved> for Till {
     fn decide(&mut self, fact: &Envelope<StockReserved>, emit: &mut Emit) -> Result<(), Poison> {
         let StockReserved { order_id, customer_id, store_id, lines, total: amount } =
             fact.event.clone();
-        let charged = self.charge(fact.id.uuid(), order_id, &customer_id, amount);
+        let cause = fact.id.uuid();
+        let charged = self.charge(cause, order_id, &customer_id, amount);
         match charged.map_err(Poison::new)? {
             Charged::Accepted => {
                 emit.fact(PaymentAccepted { order_id, customer_id, store_id, lines, amount });
             }
             Charged::Asked => {
-                emit.ask(ChargeAsk { order_id, customer_id, store_id, lines, amount });
+                emit.ask(ChargeAsk { cause, order_id, customer_id, store_id, lines, amount });
             }
             Charged::Refused(reason) => {
                 emit.fact(PaymentRefused { order_id, customer_id, store_id, amount, reason });

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use harness::check::{Collector, History, TRANSPORT, judge};
 use harness::eventually;
 use harness::partner::{Behaviour, Provider, Wire};
 use millrace::ask::sign;
@@ -12,7 +13,8 @@ use schemas::OrderId;
 use serde_json::{Value, json};
 
 use super::Shop;
-use super::shop::{SOON, history, same};
+use super::shop::{SERVICES, SOON, history, same};
+use crate::law::{self, LAW};
 
 const SECRET: &str = "the provider's secret";
 
@@ -21,8 +23,14 @@ async fn open() -> Result<(Shop, Provider)> {
     let provider = Provider::start(SECRET)?;
     let url = provider.url();
     let shop = Shop::open_with(100, "100.00", |service, config| {
-        if service == "payments" {
-            charged_to(&url, config);
+        match service {
+            "payments" => charged_to(&url, config),
+            // No order expires while its provider is taught manners.
+            "orders" => {
+                let patient = json!({ "payment_deadline_ms": 300_000 });
+                config.service.insert("orders".to_owned(), patient);
+            }
+            _ => {}
         }
     })
     .await?;
@@ -288,5 +296,40 @@ async fn a_cancelled_order_ends_with_nothing_taken_whenever_the_cancellation_com
         })
         .await?;
     }
+    shop.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_with_a_moody_provider_is_clean_for_the_checker() -> Result<()> {
+    let (shop, provider) = open().await?;
+    let moods = [
+        Behaviour { events: 2, ..Behaviour::default() },
+        Behaviour { reply: Wire::Lost, events: 1, ..Behaviour::default() },
+        Behaviour { late: Some(Duration::from_millis(700)), events: 1, ..Behaviour::default() },
+        Behaviour { reply: Wire::Fails, ..Behaviour::default() },
+        Behaviour { refuses: Some("OTHER".to_owned()), ..Behaviour::default() },
+    ];
+    let mut orders = vec![];
+    for mood in moods {
+        provider.behave(mood);
+        let placed = futures::future::try_join_all((0..4).map(|_| shop.order(1))).await?;
+        // Whether it comes in time is for the order to say.
+        drop(shop.retailer.cancel(placed[0], None).await);
+        orders.extend(placed);
+    }
+    provider.behave(Behaviour::default());
+    for order in orders {
+        shop.ended(order).await?;
+    }
+    let services: Vec<_> = SERVICES.iter().map(|service| service()).collect();
+    let collector = Collector::new(&shop.world, &services, &law::Books);
+    let verdict = eventually(SOON, "nothing is wrong", async || {
+        let nobody = History::default();
+        let evidence = collector.collect(&nobody, &[], &provider.calls()).await;
+        let verdict = judge(&evidence.map_err(|error| format!("{error:#}"))?, &[TRANSPORT, LAW]);
+        if verdict.is_clean() { Ok(verdict) } else { Err(verdict.to_string()) }
+    })
+    .await?;
+    ensure!(!verdict.vacuous().iter().any(|id| ["I8", "I15"].contains(id)), "{verdict}");
     shop.close().await
 }
