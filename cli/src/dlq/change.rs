@@ -25,8 +25,7 @@ pub(super) async fn run(dlq: Dlq, place: &Place, output: Output) -> anyhow::Resu
                 select: plan.select.clone(),
                 rate,
                 canary,
-                set: repair.set.clone(),
-                conditions: repair.conditions.clone(),
+                repair: repair.clone(),
             };
             (asked, act, Box::new(make))
         }

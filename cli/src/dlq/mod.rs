@@ -3,6 +3,7 @@
 
 mod change;
 mod read;
+mod rows;
 
 use std::path::PathBuf;
 

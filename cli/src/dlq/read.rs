@@ -6,19 +6,27 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use ops::databases::{self, DatabaseError};
-use ops::dead::{
-    self, Cause, Content, Filter, Form, Letter, Neighbour, Shown, TopicLetter, read_topic,
-};
+use ops::dead::{self, Content, Filter, Form, Letter, Shown, TopicLetter, read_topic};
 use schemas::Timestamp;
 use uuid::Uuid;
 
 use super::FromTopic;
 use crate::failure::Failure;
-use crate::output::{Output, Row};
+use crate::output::Output;
 use crate::place::Place;
 
 /// Causes count every dead letter there is; a group stops long before.
 const COUNTED_MAX: i64 = 1_000_000;
+/// Records that are exported at a time.
+const PAGE: i64 = 500;
+
+/// Where exported letters go: a file of its own, made for the first of them, or standard output.
+struct Sink {
+    file: Option<PathBuf>,
+    open: Option<BufWriter<File>>,
+    output: Output,
+    count: usize,
+}
 
 pub(super) async fn causes(
     place: &Place,
@@ -100,40 +108,55 @@ pub(super) async fn export(
     output: Output,
 ) -> anyhow::Result<()> {
     let registry = place.registry();
-    let mut shown = vec![];
-    let mut faults = vec![];
+    let mut sink = Sink { file, open: None, output, count: 0 };
     if topic.topic.is_some() {
-        let all = of_topic(place, topic, filter).await?;
-        for letter in &all {
-            shown.push(Shown::of_topic(&registry, letter, &[]).await.map_err(Failure::from)?);
+        for letter in &of_topic(place, topic, filter).await? {
+            let shown = Shown::of_topic(&registry, letter, &[]).await;
+            sink.put(&shown.map_err(Failure::from)?)?;
         }
-    } else {
-        let letters = letters(place, topic, filter, COUNTED_MAX).await?;
-        faults = letters.1;
-        for letter in &letters.0 {
-            let id: Uuid = letter.id.parse()?;
-            let found = dead::find(&place.endpoints, id).await.map_err(Failure::from)?;
-            let Some((record, _)) = found else { continue };
-            shown.push(Shown::parked(&registry, record, &[]).await.map_err(Failure::from)?);
-        }
+        return sink.finish(filter);
     }
-    if shown.is_empty() {
-        complete(faults)?;
-        return Ok(none_of(filter)?);
-    }
-    match file {
-        None => shown.iter().try_for_each(|letter| output.line(letter))?,
-        Some(path) => {
-            let there = |error| Failure::Refused(format!("{}: {error}", path.display()));
-            let mut out = BufWriter::new(File::create_new(&path).map_err(there)?);
-            for letter in &shown {
-                writeln!(out, "{}", serde_json::to_string(letter)?)?;
+    some_database(place)?;
+    for service in dead::asked(&place.endpoints, filter) {
+        let mut after = 0;
+        loop {
+            let page = dead::records(&place.endpoints, &service, filter, after, PAGE).await;
+            let page = page.map_err(Failure::from)?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            for (_, record) in page {
+                let shown = Shown::parked(&registry, record, &[]).await;
+                sink.put(&shown.map_err(Failure::from)?)?;
             }
-            out.flush()?;
-            eprintln!("{} dead letters written to {}", shown.len(), path.display());
         }
     }
-    Ok(complete(faults)?)
+    sink.finish(filter)
+}
+
+impl Sink {
+    fn put(&mut self, letter: &Shown) -> anyhow::Result<()> {
+        self.count += 1;
+        let Some(path) = &self.file else { return Ok(self.output.line(letter)?) };
+        if self.open.is_none() {
+            let there = |error| Failure::Refused(format!("{}: {error}", path.display()));
+            self.open = Some(BufWriter::new(File::create_new(path).map_err(there)?));
+        }
+        if let Some(open) = &mut self.open {
+            writeln!(open, "{}", serde_json::to_string(letter)?)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, filter: &Filter) -> anyhow::Result<()> {
+        if self.count == 0 {
+            return Ok(none_of(filter)?);
+        }
+        if let (Some(path), Some(mut open)) = (self.file, self.open) {
+            open.flush()?;
+            eprintln!("{} dead letters written to {}", self.count, path.display());
+        }
+        Ok(())
+    }
 }
 
 /// What waits or is dead, from the services or from a topic. It fails when nobody answers.
@@ -267,111 +290,4 @@ fn tell_content(
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
-}
-
-/// So much of a message stands in a table.
-fn short(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    match line.char_indices().nth(60) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
-    }
-}
-
-fn shown_time(at: Option<Timestamp>) -> String {
-    at.map_or_else(|| "-".to_owned(), |at| at.to_string())
-}
-
-/// The name without its namespace.
-fn last_word(name: &str) -> String {
-    name.rsplit('.').next().unwrap_or_default().to_owned()
-}
-
-impl Row for Cause {
-    const COLUMNS: &'static [&'static str] =
-        &["CAUSE", "SERVICE", "FACT", "ERROR", "COUNT", "KEYS", "WAITING", "TREND", "LAST"];
-    const WIDE: &'static [&'static str] = &["FIRST", "LAST 15 MIN", "MESSAGE"];
-
-    fn id(&self) -> String {
-        self.cause.clone()
-    }
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.cause.clone(),
-            self.service.clone(),
-            last_word(&self.fact),
-            format!("{}: {}", last_word(&self.error_type), short(&self.message)),
-            self.count.to_string(),
-            self.keys.to_string(),
-            self.waiting.to_string(),
-            self.trend.as_str().to_owned(),
-            shown_time(self.last_at),
-        ]
-    }
-
-    fn wide(&self) -> Vec<String> {
-        vec![shown_time(self.first_at), self.recent.to_string(), self.message.clone()]
-    }
-}
-
-impl Row for Letter {
-    const COLUMNS: &'static [&'static str] =
-        &["ID", "SERVICE", "CAUSE", "STATUS", "FACT", "KEY", "ERROR"];
-    const WIDE: &'static [&'static str] = &["REASON", "PLACE", "ATTEMPTS", "LAST FAILED", "PARKED"];
-
-    fn id(&self) -> String {
-        self.id.clone()
-    }
-
-    fn cells(&self) -> Vec<String> {
-        let error = match self.error_type.is_empty() {
-            true => "-".to_owned(),
-            false => format!("{}: {}", last_word(&self.error_type), short(&self.error_message)),
-        };
-        vec![
-            self.id.clone(),
-            self.service.clone(),
-            self.cause.clone(),
-            self.status.clone(),
-            last_word(&self.fact),
-            self.key.clone(),
-            error,
-        ]
-    }
-
-    fn wide(&self) -> Vec<String> {
-        vec![
-            self.reason.clone(),
-            self.place(),
-            self.attempts.map_or_else(|| "-".to_owned(), |count| count.to_string()),
-            shown_time(self.last_failed_at),
-            shown_time(self.parked_at),
-        ]
-    }
-}
-
-impl Row for Neighbour {
-    const COLUMNS: &'static [&'static str] = &["ID", "FACT", "PLACE", "STATUS", "REASON"];
-
-    fn id(&self) -> String {
-        self.id.clone()
-    }
-
-    fn cells(&self) -> Vec<String> {
-        let Self { id, fact, place, status, reason } = self;
-        vec![id.clone(), last_word(fact), place.clone(), status.clone(), reason.clone()]
-    }
-}
-
-impl Row for Shown {
-    const COLUMNS: &'static [&'static str] = Letter::COLUMNS;
-
-    fn id(&self) -> String {
-        self.letter.id.clone()
-    }
-
-    fn cells(&self) -> Vec<String> {
-        self.letter.cells()
-    }
 }

@@ -156,7 +156,7 @@ impl Draft {
         };
         // What was repaired before is the base of the next repair.
         let payload = record.edited.as_ref().or(record.payload.as_ref());
-        let payload = payload.map(Vec::as_slice).unwrap_or_default();
+        let Some(payload) = payload.map(Vec::as_slice) else { return Ok(()) };
         let (id, _) = unframe(payload).map_err(|error| misfit(error.into()))?;
         let schema = registry.schema(id).await?;
         let Some(after) = repair.payload(&schema, payload).map_err(misfit)? else { return Ok(()) };

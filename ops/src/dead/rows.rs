@@ -115,7 +115,10 @@ pub async fn waiting(endpoints: &Endpoints) -> BTreeMap<(String, String), usize>
 
 /// Parked records of one service with their bytes, at most `limit`, after the record of this
 /// arrival number; each with its own number.
-pub(super) async fn records(
+///
+/// # Errors
+/// When the database tells nothing.
+pub async fn records(
     endpoints: &Endpoints,
     service: &str,
     filter: &Filter,
@@ -138,8 +141,8 @@ pub(super) async fn records(
     Ok(rows.into_iter().map(|row| (row.id, row.row.into_record(service))).collect())
 }
 
-/// The services to be asked.
-pub(super) fn asked(endpoints: &Endpoints, filter: &Filter) -> Vec<String> {
+/// The services that are meant.
+pub fn asked(endpoints: &Endpoints, filter: &Filter) -> Vec<String> {
     match &filter.service {
         Some(service) => vec![service.clone()],
         None => known(endpoints),

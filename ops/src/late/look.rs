@@ -12,7 +12,7 @@ use sqlx::types::time::OffsetDateTime;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::why::{Evidence, Parked, Why, why};
+use super::why::{Asking, Evidence, Parked, Why, why};
 use super::{Owed, owed};
 use crate::command::group;
 use crate::databases::{DatabaseError, failed, open};
@@ -35,6 +35,7 @@ pub struct Late {
 #[derive(Debug, Default)]
 struct Kept {
     parked: BTreeMap<String, Parked>,
+    asking: BTreeMap<String, Asking>,
     unpublished: BTreeMap<String, (i64, Timestamp)>,
     said: BTreeMap<(String, String), u64>,
     fault: Option<DatabaseError>,
@@ -148,6 +149,7 @@ fn found(
         Evidence { service: service.to_owned(), group: group.cloned(), ..Evidence::default() };
     if let Some(kept) = kept {
         evidence.parked = kept.parked.get(&key).cloned();
+        evidence.asking = kept.asking.get(&key).cloned();
         evidence.unpublished = kept.unpublished.get(&key).copied();
         evidence.said = kept.said.get(&(owed.topic.clone(), key)).copied();
         evidence.blind.extend(kept.fault.iter().map(ToString::to_string));
@@ -197,6 +199,17 @@ async fn kept(
             message: row.error_message.unwrap_or_default(),
         };
         kept.parked.insert(row.key, parked);
+    }
+    let asking: Vec<(String, String, OffsetDateTime, i32, Option<String>)> = sqlx::query_as(
+        "SELECT stream, name, asked_at, attempts, error FROM millrace.ask
+         WHERE answered_at IS NULL AND stream = ANY($1) ORDER BY asked_at DESC",
+    )
+    .bind(keys)
+    .fetch_all(&mut db)
+    .await
+    .map_err(failed)?;
+    for (key, name, since, attempts, error) in asking {
+        kept.asking.insert(key, Asking { name, since: since.into(), attempts, error });
     }
     let unpublished: Vec<(String, i64, OffsetDateTime)> = sqlx::query_as(
         "SELECT key, count(*), min(recorded_at) FROM millrace.outbox

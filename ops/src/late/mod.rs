@@ -14,7 +14,7 @@ use crate::{Happened, OrderView};
 
 pub use explain::{Sentence, explain};
 pub use look::{Late, late, late_orders};
-pub use why::{Evidence, Parked, Why, why};
+pub use why::{Asking, Evidence, Parked, Why, why};
 
 /// A fact that an order waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

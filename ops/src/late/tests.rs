@@ -129,6 +129,11 @@ fn all_wrong() -> Vec<(&'static str, fn(&mut Evidence))> {
         ("circuit breaker bank of payments is open", |it| {
             said(it).breakers.extend([("bank".to_owned(), "open".to_owned())]);
         }),
+        ("payments waits for provider since 5 min, asked 3 times: it answered 503", |it| {
+            let error = Some("it answered 503".to_owned());
+            let name = "provider".to_owned();
+            it.asking = Some(Asking { name, since: at(0), attempts: 3, error });
+        }),
         ("an operator paused retail.stock.events.v1/3 in payments", |it| {
             said(it).paused.extend(["retail.stock.events.v1/3".to_owned()]);
         }),

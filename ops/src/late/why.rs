@@ -25,6 +25,19 @@ pub struct Parked {
     pub message: String,
 }
 
+/// A question to a partner outside that has no answer yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asking {
+    /// Its name.
+    pub name: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often it was asked.
+    pub attempts: i32,
+    /// What was said last.
+    pub error: Option<String>,
+}
+
 /// What was found out about one service and one order. What could not be asked is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
@@ -32,6 +45,8 @@ pub struct Evidence {
     pub service: String,
     /// Whether the order waits there.
     pub parked: Option<Parked>,
+    /// Whether it waits for a partner because of the order.
+    pub asking: Option<Asking>,
     /// How its group is.
     pub group: Option<Group>,
     /// Facts of the order that are decided and not published: how many, and since when.
@@ -59,6 +74,8 @@ pub enum Why {
     Redriving { service: String },
     /// Somebody outside is not called at the moment.
     BreakerOpen { service: String, breaker: String, state: String },
+    /// A partner was asked and has not answered.
+    Asking { service: String, partner: String, since: Timestamp, attempts: i32, error: String },
     /// An operator paused it.
     Paused { service: String, what: String },
     /// The partition stopped at a record.
@@ -83,7 +100,8 @@ pub fn why(owed: &Owed, evidence: &[Evidence]) -> Why {
     let Some((owing, before)) = evidence.split_first() else {
         return Why::Unknown { blind: vec![] };
     };
-    let found = parked(owing).or_else(|| by_group(owed, owing)).or_else(|| by_log(owed, owing));
+    let found = parked(owing).or_else(|| breaker(owing)).or_else(|| asking(owing));
+    let found = found.or_else(|| by_group(owed, owing)).or_else(|| by_log(owed, owing));
     let found = found.or_else(|| before.iter().find_map(parked));
     found.unwrap_or_else(|| {
         let blind = evidence.iter().flat_map(|it| it.blind.iter().cloned());
@@ -102,14 +120,22 @@ fn parked(evidence: &Evidence) -> Option<Why> {
     })
 }
 
+fn breaker(evidence: &Evidence) -> Option<Why> {
+    let (breaker, state) = evidence.group.as_ref()?.breakers.first_key_value()?;
+    let (service, breaker, state) = (evidence.service.clone(), breaker.clone(), state.clone());
+    Some(Why::BreakerOpen { service, breaker, state })
+}
+
+fn asking(evidence: &Evidence) -> Option<Why> {
+    let Asking { name: partner, since, attempts, error } = evidence.asking.clone()?;
+    let (service, error) = (evidence.service.clone(), error.unwrap_or_default());
+    Some(Why::Asking { service, partner, since, attempts, error })
+}
+
 /// What the group says of itself.
 fn by_group(owed: &Owed, evidence: &Evidence) -> Option<Why> {
     let service = || evidence.service.clone();
     let group = evidence.group.as_ref()?;
-    if let Some((breaker, state)) = group.breakers.iter().next() {
-        let (breaker, state) = (breaker.clone(), state.clone());
-        return Some(Why::BreakerOpen { service: service(), breaker, state });
-    }
     let place = format!("{}/{}", owed.after.topic, owed.after.partition);
     let holds = |what: &&String| [&place, &owed.after.topic, "group"].contains(&what.as_str());
     if let Some(what) = group.paused.iter().find(holds) {
@@ -164,6 +190,13 @@ impl Why {
             Self::BreakerOpen { service, breaker, state } => {
                 format!("the circuit breaker {breaker} of {service} is {state}")
             }
+            Self::Asking { service, partner, since, attempts, error } => {
+                let error = if error.is_empty() { String::new() } else { format!(": {error}") };
+                let since = span(*since, now);
+                format!(
+                    "{service} waits for {partner} since {since}, asked {attempts} times{error}"
+                )
+            }
             Self::Paused { service, what } if what == "group" => {
                 format!("an operator paused {service}")
             }
@@ -208,6 +241,7 @@ impl Why {
             Self::ViewBehind { .. } => "millrace group show order-view".to_owned(),
             Self::Unknown { .. } => "millrace doctor".to_owned(),
             Self::BreakerOpen { service, .. }
+            | Self::Asking { service, .. }
             | Self::Paused { service, .. }
             | Self::Stopped { service, .. }
             | Self::Unready { service, .. }
