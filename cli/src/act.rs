@@ -132,10 +132,10 @@ fn no_sign(service: &str, id: Uuid) -> Failure {
 
 /// What the end of an operation means for whoever asked.
 pub(crate) fn verdict(ended: &Operation) -> Result<(), Failure> {
-    let Operation { service, kind, state, detail, .. } = ended;
+    let Operation { service, kind, state, failed, detail, .. } = ended;
     let text = format!("{service}: {kind} {state}: {detail}");
     match state.as_str() {
-        "done" => Ok(()),
+        "done" if *failed == 0 => Ok(()),
         "refused" => Err(Failure::Refused(text)),
         _ => Err(Failure::Failed(text)),
     }

@@ -21,9 +21,9 @@ pub struct Operation {
     pub kind: String,
     /// running, paused, done, stopped, cancelled or refused.
     pub state: String,
-    /// How many records it is about.
+    /// How many keys it is about, or how many dead letters where no key is tried.
     pub total: u64,
-    /// How many of them are done.
+    /// How many of them went well.
     pub done: u64,
     /// How many of them failed again.
     pub failed: u64,

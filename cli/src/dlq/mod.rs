@@ -59,6 +59,9 @@ Examples:
     Show {
         /// Its id; in a foreign topic `PARTITION/OFFSET`.
         id: String,
+        /// As this service has it; several may have the same.
+        #[arg(long, value_name = "NAME")]
+        service: Option<String>,
         /// Print its schema too.
         #[arg(long)]
         schema: bool,
@@ -75,10 +78,10 @@ Examples:
     Redrive {
         #[command(flatten)]
         which: Chosen,
-        /// At most so many in a second or minute.
+        /// At most so many keys in a second or minute.
         #[arg(long, value_name = "N/s", value_parser = args::rate)]
         rate: Option<f64>,
-        /// So many first; nothing more is tried if one of them fails as before.
+        /// So many keys first; nothing more is tried if one of them fails again.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         canary: Option<u32>,
         /// Repair: put JSON, or else a plain text, at a place of the value.
@@ -187,7 +190,10 @@ pub(crate) async fn run(dlq: Dlq, place: &Place, output: Output) -> anyhow::Resu
         Dlq::List { which, status, limit, topic } => {
             read::list(place, &topic, &which.filter(&status), limit, output).await
         }
-        Dlq::Show { id, schema, topic } => read::show(place, &topic, &id, schema, output).await,
+        Dlq::Show { id, service, schema, topic } => {
+            let asked = read::Asked { id: &id, service: service.as_deref(), schema };
+            read::show(place, &topic, asked, output).await
+        }
         Dlq::Export { which, status, file, topic } => {
             read::export(place, &topic, &which.filter(&status), file, output).await
         }

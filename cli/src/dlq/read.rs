@@ -20,6 +20,13 @@ const COUNTED_MAX: i64 = 1_000_000;
 /// Records that are exported at a time.
 const PAGE: i64 = 500;
 
+/// One dead letter, and whether its schema is wanted too.
+pub(super) struct Asked<'a> {
+    pub(super) id: &'a str,
+    pub(super) service: Option<&'a str>,
+    pub(super) schema: bool,
+}
+
 /// Where exported letters go: a file of its own, made for the first of them, or standard output.
 struct Sink {
     file: Option<PathBuf>,
@@ -69,10 +76,10 @@ pub(super) async fn list(
 pub(super) async fn show(
     place: &Place,
     topic: &FromTopic,
-    id: &str,
-    schema: bool,
+    asked: Asked<'_>,
     output: Output,
 ) -> anyhow::Result<()> {
+    let Asked { id, service, schema } = asked;
     let registry = place.registry();
     let unknown = || Failure::NotFound(format!("there is no dead letter {id}; {SEE_LIST}"));
     let shown = match &topic.topic {
@@ -85,7 +92,7 @@ pub(super) async fn show(
         }
         None => {
             let uuid: Uuid = id.parse().map_err(|_| unknown())?;
-            let found = dead::find(&place.endpoints, uuid).await.map_err(Failure::from)?;
+            let found = dead::find(&place.endpoints, uuid, service).await.map_err(Failure::from)?;
             let (record, neighbours) = found.ok_or_else(unknown)?;
             Shown::parked(&registry, record, &neighbours).await
         }

@@ -1,9 +1,12 @@
 //! An operator's day on a running system: a group is paused, an order is late and it is said why,
 //! the group goes on, and what cannot be done is refused with the way out.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use harness::eventually;
+use millrace::admin::{Admin, RawRecord};
+use ops::Endpoints;
 use serde_json::Value;
 
 use crate::run::{Done, Room};
@@ -71,6 +74,7 @@ async fn a_paused_group_is_named_as_the_reason_and_goes_on_when_it_is_resumed() 
 
     a_skip_is_an_operation(&room);
     what_is_not_there_is_not_found(&room);
+    dead_letters_are_redriven_discarded_and_restored(&room).await;
     dev.stop();
 }
 
@@ -122,4 +126,44 @@ fn what_is_not_there_is_not_found(room: &Room) {
         assert_eq!(done.code, Some(code), "{arguments:?}: {done:?}");
         assert!(done.stderr.contains(way_out), "{arguments:?}: {}", done.stderr);
     }
+}
+
+/// Bytes that are no fact: every service that reads the topic has them as a dead letter.
+async fn dead_letters_are_redriven_discarded_and_restored(room: &Room) {
+    let endpoints = Endpoints::load(&room.home().join("dev.json")).unwrap();
+    let admin = Admin::connect(&endpoints.kafka, &BTreeMap::new()).await.unwrap();
+    let (key, payload) = (Some(b"k-1".to_vec()), Some(b"nonsense".to_vec()));
+    let record = RawRecord { key, payload, ..RawRecord::default() };
+    admin.produce("retail.order.events.v1", record).await.unwrap();
+    let readers = ["stock", "payments", "sales", "order-view"];
+    let causes = until(room, &["dlq", "causes", "-o", "ndjson"], |done| {
+        done.stdout.lines().count() == readers.len()
+    });
+    let causes = lines(&causes.await);
+    let of_stock = causes.iter().find(|cause| cause["service"] == "stock").unwrap();
+    let cause = of_stock["cause"].as_str().unwrap();
+
+    let id = does(room, &["dlq", "list", "--cause", &cause[..4], "-o", "id"]).stdout;
+    let shown = does(room, &["dlq", "show", id.trim(), "-o", "json"]);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!((&shown["key"], &shown["content"]["value"]), (&"k-1".into(), &"nonsense".into()));
+    let exported = does(room, &["dlq", "export", "--cause", cause, "--file", "letters.ndjson"]);
+    assert!(exported.stderr.contains("1 dead letters"), "{exported:?}");
+    assert_eq!(room.run(&["dlq", "export", "--cause", cause, "--file", "letters.ndjson"]).code, Some(4));
+
+    let redrive = ["dlq", "redrive", "--cause", cause];
+    let plan = does(room, &redrive);
+    assert!(plan.stdout.contains("stock") && plan.stderr.contains("--execute"), "{plan:?}");
+    let repaired = room.run(&[&redrive as &[_], &["--set", "$.a=1"]].concat());
+    assert_eq!(repaired.code, Some(4), "{repaired:?}");
+    let act = ["--reason", "a test", "--execute", "-o", "ndjson"];
+    let again = room.run(&[&redrive as &[_], &act].concat());
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert_eq!((&lines(&again)[0]["total"], &lines(&again)[0]["failed"]), (&1.into(), &1.into()));
+
+    let discarded = does(room, &[&["dlq", "discard", "--key", "k-1"] as &[_], &act].concat());
+    assert_eq!(lines(&discarded).len(), readers.len());
+    assert_eq!(does(room, &["dlq", "causes", "-o", "ndjson"]).stdout, "");
+    does(room, &[&["dlq", "restore", "--cause", cause] as &[_], &act].concat());
+    assert_eq!(does(room, &["dlq", "list", "--key", "k-1", "-o", "id"]).stdout, id);
 }

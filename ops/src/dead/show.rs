@@ -51,15 +51,18 @@ pub struct Neighbour {
 }
 
 /// A parked record by its id, and the parked records of its key in the same service, or `None` when
-/// no service that answers has it.
+/// no service that answers has it. Where several services have it, the first is taken, unless one
+/// is named.
 ///
 /// # Errors
 /// When it was not found and a database did not answer.
 pub async fn find(
     endpoints: &Endpoints,
     id: Uuid,
+    service: Option<&str>,
 ) -> Result<Option<(Record, Vec<Letter>)>, DatabaseError> {
-    let filter = Filter { ids: vec![id], ..Filter::default() };
+    let service = service.map(str::to_owned);
+    let filter = Filter { ids: vec![id], service, ..Filter::default() };
     let mut fault = None;
     for service in asked(endpoints, &filter) {
         let found = match records(endpoints, &service, &filter, 0, 1).await {
