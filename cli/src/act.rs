@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Whether to act, and why.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Act {
-    /// Why; it stands in the audit.
+    /// Why; it stands in the audit beside your name, $MILLRACE_OPERATOR or else $USER.
     #[arg(long, required_if_eq("execute", "true"))]
     reason: Option<String>,
     /// Do it, instead of only saying what would be done.

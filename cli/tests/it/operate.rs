@@ -149,7 +149,10 @@ async fn dead_letters_are_redriven_discarded_and_restored(room: &Room) {
     assert_eq!((&shown["key"], &shown["content"]["value"]), (&"k-1".into(), &"nonsense".into()));
     let exported = does(room, &["dlq", "export", "--cause", cause, "--file", "letters.ndjson"]);
     assert!(exported.stderr.contains("1 dead letters"), "{exported:?}");
-    assert_eq!(room.run(&["dlq", "export", "--cause", cause, "--file", "letters.ndjson"]).code, Some(4));
+    assert_eq!(
+        room.run(&["dlq", "export", "--cause", cause, "--file", "letters.ndjson"]).code,
+        Some(4)
+    );
 
     let redrive = ["dlq", "redrive", "--cause", cause];
     let plan = does(room, &redrive);

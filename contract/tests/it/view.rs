@@ -66,6 +66,7 @@ fn what_does_not_fit_is_named_by_its_place() {
         ("/flag", json!(1), "true or false is wanted, found 1"),
         ("/small", json!(i64::from(i32::MAX) + 1), "32 bits"),
         ("/large", json!(1.5), "64 bits"),
+        ("/half", json!(1e300), "a number of 32 bits is wanted"),
         ("/full", json!("many"), "a number is wanted"),
         ("/text", json!(7), "a text is wanted, found 7"),
         ("/raw", json!("€"), "one character for each byte"),
