@@ -98,7 +98,10 @@ impl Read<'_> {
             Shape::Enum(symbols) => symbols[self.input.symbol(symbols.len())?].clone().into(),
             Shape::Array(items) => {
                 let mut all = vec![];
-                self.blocks(|read| Ok(all.push(read.value(items)?)))?;
+                self.blocks(|read| {
+                    all.push(read.value(items)?);
+                    Ok(())
+                })?;
                 all.into()
             }
             Shape::Map(types) => {
@@ -171,8 +174,8 @@ impl Write<'_> {
                 Writer::new(out).long(long);
             }
             Shape::Float => {
-                let single = single(value).ok_or_else(|| wanted("a number of 32 bits"))?;
-                out.extend_from_slice(&single.to_le_bytes());
+                let float = float(value).ok_or_else(|| wanted("a number"))? as f32;
+                out.extend_from_slice(&float.to_le_bytes());
             }
             Shape::Double => {
                 let double = float(value).ok_or_else(|| wanted("a number"))?;
@@ -279,10 +282,10 @@ impl Write<'_> {
             }
         }
         let mut faults = vec![];
-        for branch in 0..variants.len() {
+        for (branch, variant) in variants.iter().enumerate() {
             match write(branch, value) {
                 Ok(found) => return Ok(found),
-                Err(error) if matches!(variants[branch], Schema::Null) => drop(error),
+                Err(_) if matches!(variant, Schema::Null) => {}
                 Err(error) => faults.push(error),
             }
         }
@@ -328,13 +331,6 @@ fn float(value: &Value) -> Option<f64> {
         Some("-inf") => Some(f64::NEG_INFINITY),
         _ => value.as_f64(),
     }
-}
-
-/// A finite number does not become an infinite one.
-fn single(value: &Value) -> Option<f32> {
-    let double = float(value)?;
-    let single = double as f32;
-    (single.is_finite() || !double.is_finite()).then_some(single)
 }
 
 fn characters(bytes: &[u8]) -> Value {

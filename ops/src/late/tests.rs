@@ -122,8 +122,11 @@ fn said(evidence: &mut Evidence) -> &mut Group {
     evidence.group.as_mut().unwrap()
 }
 
+/// What is told, and what has to be wrong for it.
+type Spoiled = (&'static str, fn(&mut Evidence));
+
 /// Everything that can be wrong with payments, the strongest reason first.
-fn all_wrong() -> Vec<(&'static str, fn(&mut Evidence))> {
+fn all_wrong() -> Vec<Spoiled> {
     vec![
         ("parked in payments behind dead letter", |it| it.parked = Some(parked("dead"))),
         ("circuit breaker bank of payments is open", |it| {
