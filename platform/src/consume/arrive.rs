@@ -13,6 +13,9 @@ use sha2::{Digest, Sha256};
 use super::reaction::Read;
 use crate::{Fault, Poison, Registry, RegistryError};
 
+/// Longest key in bytes: with its topic it has to fit into a row of an index.
+const KEY_BYTES_MAX: usize = 1024;
+
 /// Header names and values in their order.
 pub(crate) type Headers = Vec<(String, Option<Vec<u8>>)>;
 
@@ -86,8 +89,8 @@ impl Record {
             return Err(header(format!("header {name} is there twice")));
         }
         let value = value.as_deref().unwrap_or_default();
-        let text = std::str::from_utf8(value);
-        text.map(Some).map_err(|_| header(format!("header {name} is not UTF-8")))
+        let text = std::str::from_utf8(value).ok().filter(|text| !text.contains('\0'));
+        text.map(Some).ok_or_else(|| header(format!("header {name} is no text")))
     }
 
     fn demand<T: std::str::FromStr>(&self, name: &str) -> Result<T, Poison> {
@@ -96,13 +99,26 @@ impl Record {
         text.parse().map_err(|_| header(format!("header {name} cannot be read")))
     }
 
-    /// The key as text. A key that Postgres cannot hold is none.
+    /// Versions begin with 1, and Postgres counts them in 63 bits.
+    fn version(&self) -> Result<u64, Poison> {
+        let version: u64 = self.demand("ce_sequence")?;
+        let fits = (1..=i64::MAX as u64).contains(&version);
+        fits.then_some(version).ok_or_else(|| header("header ce_sequence is no version".to_owned()))
+    }
+
+    /// The key as text. A key that Postgres cannot hold, or has no room for in an index, is none.
     fn text_key(&self) -> Result<String, Poison> {
         let key = self.key.as_deref().filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| Poison::coded("no_key", "the record has no key"))?;
         let text = std::str::from_utf8(key).ok().filter(|text| !text.contains('\0'));
         let text = text.ok_or_else(|| Poison::coded("key_not_utf8", "the record key is no text"));
-        text.map(str::to_owned)
+        match text {
+            Ok(text) if text.len() > KEY_BYTES_MAX => {
+                let text = format!("the record key has {} bytes", text.len());
+                Err(Poison::coded("key_too_long", text))
+            }
+            text => text.map(str::to_owned),
+        }
     }
 
     fn digest(&self) -> i64 {
@@ -185,7 +201,7 @@ impl Arrivals {
         let topic = record.position.topic;
         let known = self.reads.iter().find(|read| read.name == name && read.topic.name == topic);
         let Some(read) = known else {
-            return Ok(Content::Passed(record.demand("ce_sequence").ok()));
+            return Ok(Content::Passed(record.version().ok()));
         };
         let key = record.text_key()?;
         check_attributes(record, &key)?;
@@ -202,7 +218,7 @@ impl Arrivals {
             id: record.demand("ce_id")?,
             name: read.name,
             key,
-            version: record.demand("ce_sequence")?,
+            version: record.version()?,
             producer: producer(record)?,
             cause: cause(record)?,
             occurred_at: record.demand("ce_time")?,

@@ -148,3 +148,111 @@ fn foreign_headers() -> Vec<(String, Option<Vec<u8>>)> {
         header("tracestate", &[b','; 10_000]),
     ]
 }
+
+/// What is wrong with a record that nobody can handle, as a change of a good one.
+type Bad = (&'static str, fn(&mut RawRecord));
+
+const BAD: [Bad; 17] = [
+    ("an identity twice", |record| {
+        let id = record.headers.iter().find(|(name, _)| name == "ce_id").cloned();
+        record.headers.extend(id);
+    }),
+    ("an identity of random bits", |record| {
+        header(record, "ce_id", b"6ba7b814-9dad-41d1-80b4-00c04fd430c8");
+    }),
+    ("an identity that is not UTF-8", |record| header(record, "ce_id", b"\xff\xfe")),
+    ("a type that is not UTF-8", |record| header(record, "ce_type", b"\xff\xfe")),
+    ("version 0", |record| header(record, "ce_sequence", b"0")),
+    ("a version over 63 bits", |record| header(record, "ce_sequence", b"18446744073709551615")),
+    ("a version over 64 bits", |record| header(record, "ce_sequence", b"18446744073709551616")),
+    ("a negative version", |record| header(record, "ce_sequence", b"-1")),
+    ("a time that is none", |record| header(record, "ce_time", b"2026-02-30T00:00:00Z")),
+    ("a year of five digits", |record| header(record, "ce_time", b"10000-01-01T00:00:00Z")),
+    ("a correlation with NUL", |record| header(record, "ce_correlationid", b"a\0b")),
+    ("a causation that is none", |record| {
+        record.headers.push(("ce_causationid".to_owned(), Some(b"'; --".to_vec())));
+    }),
+    ("another kind of content", |record| header(record, "content-type", b"application/json")),
+    ("another specification", |record| header(record, "ce_specversion", b"0.3")),
+    ("no header at all", |record| record.headers.clear()),
+    ("a key with NUL", |record| rename(record, "nul\0nul")),
+    ("a key longer than an index takes", |record| rename(record, &long_key())),
+];
+
+fn header(record: &mut RawRecord, name: &str, value: &[u8]) {
+    for (_, old) in record.headers.iter_mut().filter(|(known, _)| known == name) {
+        *old = Some(value.to_vec());
+    }
+}
+
+/// Another key, in the record and in what it says of itself; its datum is of the key it had.
+fn rename(record: &mut RawRecord, key: &str) {
+    record.key = Some(key.into());
+    header(record, "ce_subject", key.as_bytes());
+}
+
+/// Too long for a row of an index, and nothing that can be made shorter.
+fn long_key() -> String {
+    let piece = |n: u32| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &n.to_be_bytes());
+    (0..300).map(|n| piece(n).simple().to_string()).collect()
+}
+
+/// Each is a dead letter with the bytes and headers it came with, and nothing else notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wrong_header_and_key_is_a_dead_letter_and_stops_nobody() -> Result<()> {
+    let bench = Bench::new().await?;
+    let sums = bench.world.mount(tally::tally()).await?;
+    let mut wanted = BTreeMap::new();
+    let mut bad = vec![];
+    for (n, (_, spoil)) in BAD.iter().enumerate() {
+        let mut record = bench.raw_note(&format!("bad-{n}"), 1, 1);
+        spoil(&mut record);
+        bench.put(&NOTES, record.clone()).await?;
+        bad.push(record);
+        let good = format!("good-{n}");
+        bench.put(&NOTES, bench.raw_note(&good, 1, 1)).await?;
+        wanted.insert(good, 1);
+    }
+    bench.until_notes(&wanted).await?;
+    let letters = bench.until_letters(BAD.len()).await?;
+    for (record, (what, _)) in bad.iter().zip(BAD) {
+        let same = letters.iter().any(|letter| {
+            (&letter.key, &letter.payload) == (&record.key, &record.payload)
+                && letter.headers.starts_with(&record.headers)
+        });
+        ensure!(same, "{what} is no dead letter as it came");
+    }
+    harness::ready(&sums).await?;
+    sums.stop().await?;
+    bench.world.close().await
+}
+
+/// How long a thousand bad records in a row may take, beside the facts between them.
+const THOUSAND_MAX: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_bad_records_in_a_row_stall_nobody() -> Result<()> {
+    let bench = Bench::new().await?;
+    let sums = bench.world.mount(tally::tally()).await?;
+    sums.hold();
+    let (admin, topic) = (bench.world.admin().await?, bench.world.topic(&NOTES));
+    for n in 0..1_000 {
+        let mut bad = bench.raw_note(&format!("bad-{n}"), 1, 1);
+        bad.payload.as_mut().map(Vec::pop);
+        admin.produce(&topic, bad).await?;
+    }
+    let mut wanted = BTreeMap::new();
+    for n in 0..20 {
+        let good = format!("good-{n}");
+        admin.produce(&topic, bench.raw_note(&good, 1, 1)).await?;
+        wanted.insert(good, 1);
+    }
+    let begun = std::time::Instant::now();
+    sums.release();
+    bench.until_notes(&wanted).await?;
+    ensure!(begun.elapsed() < THOUSAND_MAX, "the good ones waited for {:?}", begun.elapsed());
+    bench.until_letters(1_000).await?;
+    harness::ready(&sums).await?;
+    sums.stop().await?;
+    bench.world.close().await
+}
