@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Some("writer") => tally::writer,
         Some("tally") => tally::tally,
         Some("ledger") => tally::ledger,
+        Some("clerk") => tally::clerk,
         seed => return tell(seed.and_then(|seed| seed.parse().ok()).unwrap_or(1)),
     };
     millrace::main_with(service, Config::load(&[]))
