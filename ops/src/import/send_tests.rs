@@ -86,7 +86,8 @@ async fn view(Path(order): Path<String>) -> Json<Value> {
     Json(json!({
         "order_id": order, "status": "confirmed", "customer_id": "c-1", "store_id": "s-1",
         "lines": [], "total": null, "placed_at": AT, "closed_at": "2026-11-20T10:15:00.25Z",
-        "updated_at": AT, "missing": [], "reason": null, "version": 2, "history": [],
+        "updated_at": AT, "missing": [], "reason": null, "settled": true, "version": 2,
+        "history": [],
     }))
 }
 
