@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::ClientConfig;
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message};
 use rdkafka::types::RDKafkaType;
+use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::config::alike;
 use crate::plant::{self, Plant};
@@ -168,6 +168,15 @@ impl Names {
     /// The contract's name of a topic on the broker.
     pub(crate) fn logical<'a>(&self, topic: &'a str) -> &'a str {
         topic.strip_prefix(&self.prefix).unwrap_or(topic)
+    }
+
+    /// Partitions of the contract's topics as the client takes them.
+    pub(crate) fn list(&self, partitions: &[(&'static str, i32)]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in partitions {
+            list.add_partition(&self.topic(topic), *partition);
+        }
+        list
     }
 }
 

@@ -325,16 +325,6 @@ fn pause(consumer: &BaseConsumer<Listener>, names: &Names, partitions: &[Partiti
     }
 }
 
-impl Names {
-    fn list(&self, partitions: &[Partition]) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for (topic, partition) in partitions {
-            list.add_partition(&self.topic(topic), *partition);
-        }
-        list
-    }
-}
-
 impl Listener {
     fn tell(&self) {
         if self.brokers_down.load(Ordering::Relaxed) {
