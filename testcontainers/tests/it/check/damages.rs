@@ -561,7 +561,7 @@ fn row_of<'a>(sim: &'a mut Sim, service: &str, name: &str) -> &'a mut harness::c
 
 fn row_for(sim: &mut Sim, service: &str, name: &str, key: &str) -> harness::check::OutboxRow {
     let rows = sim.books(service).outbox.iter();
-    rows.filter(|row| row.name == name && row.key == key).last().expect("a row").clone()
+    rows.filter(|row| row.name == name && row.key == key).next_back().expect("a row").clone()
 }
 
 fn charges(sim: &mut Sim, order: &str, kind: &str) -> Vec<Value> {
