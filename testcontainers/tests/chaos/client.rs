@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use harness::check::{Act, History, Seen};
 use harness::fault::Field;
+use rand::Rng;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Nobody has to wait longer for an answer, whatever is away.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// Between two attempts.
+/// Before the second attempt at most; it doubles with each, up to the last.
 const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Everybody's way to the services.
 pub(crate) struct Client<'a> {
@@ -51,6 +53,7 @@ impl<'a> Client<'a> {
         until: Instant,
     ) -> Option<String> {
         let name = key.to_string();
+        let mut longest = PAUSE;
         loop {
             let op = self.history.invoke(customer, Act::Place, Some(&name), None, None);
             let url = format!("{}/v1/orders", self.any(&self.orders));
@@ -71,7 +74,8 @@ impl<'a> Client<'a> {
             if Instant::now() > until {
                 return None;
             }
-            pause().await;
+            pause(longest).await;
+            longest = (longest * 2).min(PAUSE_MAX);
         }
     }
 
@@ -110,9 +114,11 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Before the next attempt.
-pub(crate) async fn pause() {
-    tokio::time::sleep_until((Instant::now() + PAUSE).into()).await;
+/// Before the next attempt, at a moment of its own: those who failed together do not come back
+/// together.
+pub(crate) async fn pause(longest: Duration) {
+    let jittered = rand::rng().random_range(longest / 2..=longest);
+    tokio::time::sleep_until((Instant::now() + jittered).into()).await;
 }
 
 async fn answer(request: reqwest::RequestBuilder) -> Answer {

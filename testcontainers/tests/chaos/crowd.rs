@@ -28,6 +28,8 @@ const PIECES_MAX: i64 = 3;
 const CANCELLED_EVERY: usize = 12;
 const REPEATED_EVERY: usize = 10;
 const LOOKED_AT_EVERY: usize = 3;
+/// Between two looks at most.
+const LOOK: Duration = Duration::from_millis(200);
 /// A client asks this long for one order.
 const PATIENCE: Duration = Duration::from_secs(30);
 const OPEN_MAX: Duration = Duration::from_secs(60);
@@ -106,7 +108,7 @@ impl Wish {
         if number.is_multiple_of(LOOKED_AT_EVERY) {
             for _ in 0..3 {
                 client.look(&self.customer, &order).await;
-                pause().await;
+                pause(LOOK).await;
             }
         }
     }

@@ -50,12 +50,17 @@ pub(crate) fn topics_of(service: &str) -> Vec<&'static str> {
 
 /// Builds the program that is every service, beside this one.
 pub(crate) async fn build() -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = ["build", "--quiet", "--locked", "-p", "millrace-cli"];
-    let built = tokio::process::Command::new(cargo).args(build).kill_on_drop(true).status().await?;
-    ensure!(built.success(), "building the services: {built}");
     let here = std::env::current_exe()?;
     let folder = here.parent().and_then(Path::parent).context("a folder of this program")?;
+    let target = folder.parent().context("a folder of every profile")?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = tokio::process::Command::new(cargo);
+    build.args(["build", "--quiet", "--locked", "-p", "millrace-cli", "--target-dir"]).arg(target);
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.kill_on_drop(true).status().await?;
+    ensure!(built.success(), "building the services: {built}");
     Ok(folder.join("millrace"))
 }
 

@@ -4,9 +4,18 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::fault::{Fate, Fault, Menu, Outcome, Plan};
+use harness::check::{Collector, History, NoLedgers, TRANSPORT, judge};
+use harness::fault::{BadEvent, EventFault, Fate, Fault, Field, Menu, Outcome, Plan};
 use harness::{Ground, GroundKind};
+use millrace::Event;
+use millrace::admin::RawRecord;
+use millrace::contract::frame;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::tally;
+use crate::tally::facts::{Book, NOTES, Noted};
+use crate::tally::sums::POISON;
 
 use super::notes::{self, Notes};
 
@@ -72,11 +81,70 @@ async fn every_fault_is_healed_and_loses_nothing() -> Result<()> {
     Ok(())
 }
 
-async fn heal_soon(fault: &Fault, field: &harness::fault::Field) -> Result<()> {
+async fn heal_soon(fault: &Fault, field: &Field) -> Result<()> {
     let mut clock = tokio::time::interval(Duration::from_millis(700));
     clock.tick().await;
     clock.tick().await;
     fault.heal(field).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_record_is_a_dead_letter_byte_for_byte_and_a_redrive_by_mistake_changes_nothing()
+-> Result<()> {
+    let ground = Ground::shared().await?;
+    let field = notes::field(&ground, 2).await?;
+    let schema = field.world().registry().id_of(&Noted::subject(), Noted::SCHEMA).await?;
+    let field =
+        field.absurd(move |_, key| Some(absurd(schema, key))).commands("test.ops.commands.v1");
+    let taken = Notes::from([("good".to_owned(), 1)]);
+    notes::note(&field, "good").await?;
+    notes::counted(&field, &taken).await?;
+    for bad in BadEvent::ALL {
+        let fault = Fault::Event(EventFault { bad, topic: NOTES.name.to_owned() });
+        let outcome = fault.inject(&field).await.with_context(|| fault.to_string())?;
+        ensure!(outcome == Outcome::Injected, "{fault}: {outcome:?}");
+    }
+    let kinds = BadEvent::ALL.len();
+    all_are_dead_letters(&field, kinds).await?;
+    let redriven: Fault = "operator redrive-twice tally".parse()?;
+    ensure!(redriven.inject(&field).await? == Outcome::Injected);
+    all_are_dead_letters(&field, kinds).await?;
+    notes::counted(&field, &taken).await?;
+    field.close().await
+}
+
+async fn all_are_dead_letters(field: &Field, kinds: usize) -> Result<()> {
+    field.until_at_rest(notes::SOON).await?;
+    let services = [tally::writer(), tally::tally()];
+    let collector = Collector::new(field.world(), &services, &NoLedgers).spans_may_be_missing();
+    let evidence = collector.collect(&History::default(), &field.planted(), &[]).await?;
+    let verdict = judge(&evidence, &[TRANSPORT]);
+    ensure!(verdict.is_clean(), "{verdict}");
+    let letters = verdict.rulings.iter().find(|ruling| ruling.id == "I11").context("I11")?;
+    ensure!(letters.looked >= kinds, "{verdict}");
+    Ok(())
+}
+
+/// A note that can be read, and whose amount no decision accepts.
+fn absurd(schema: u32, key: &str) -> RawRecord {
+    let note = Noted { book: Book(key.to_owned()), amount: POISON };
+    let headers = [
+        ("ce_specversion", "1.0".to_owned()),
+        ("ce_id", Uuid::now_v7().to_string()),
+        ("ce_source", "/test/writer".to_owned()),
+        ("ce_type", Noted::NAME.to_owned()),
+        ("ce_subject", key.to_owned()),
+        ("ce_time", "2026-11-21T08:00:00Z".to_owned()),
+        ("ce_sequence", format!("{:020}", 1)),
+        ("ce_correlationid", key.to_owned()),
+        ("content-type", "application/avro".to_owned()),
+    ];
+    RawRecord {
+        partition: None,
+        key: Some(key.as_bytes().to_vec()),
+        payload: Some(frame(schema, &note.to_datum())),
+        headers: headers.map(|(name, value)| (name.to_owned(), Some(value.into()))).into(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
