@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use harness::{Ground, GroundKind};
+use millrace::Config;
 use tokio_util::sync::CancellationToken;
 
 use args::Args;
@@ -28,23 +29,21 @@ const VIOLATED: u8 = 10;
 /// Ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    // Every instance is this program again.
+    if let [first, name] = &words[..]
+        && first == "service"
+        && let Some(service) = shop::service(name)
+    {
+        return millrace::main_with(service, Config::load(&[]));
+    }
     millrace::contract::prepare();
     millrace::log::init(false);
-    let stop = CancellationToken::new();
-    let told = stop.clone();
-    let ears = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            told.cancel();
-        }
-    });
-    let done = chaos(&Args::parse(), &stop).await;
-    ears.abort();
-    match done {
-        _ if stop.is_cancelled() => ExitCode::from(INTERRUPTED),
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(VIOLATED),
+    let args = Args::parse();
+    let done = tokio::runtime::Runtime::new().map_err(anyhow::Error::from);
+    match done.and_then(|runtime| runtime.block_on(until_told(&args))) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -52,12 +51,25 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Runs until all is done, or until Ctrl-C.
+async fn until_told(args: &Args) -> Result<ExitCode> {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    let ears = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            told.cancel();
+        }
+    });
+    let done = chaos(args, &stop).await;
+    ears.abort();
+    if stop.is_cancelled() {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    Ok(if done? { ExitCode::SUCCESS } else { ExitCode::from(VIOLATED) })
+}
+
 /// Runs every seed; whether nothing is wrong.
 async fn chaos(args: &Args, stop: &CancellationToken) -> Result<bool> {
-    let program = tokio::select! {
-        built = shop::build() => built?,
-        () = stop.cancelled() => return Ok(false),
-    };
     let ground = Ground::builder()
         .kind(GroundKind::Native)
         .proxied_clients(shop::clients(args))
@@ -69,7 +81,7 @@ async fn chaos(args: &Args, stop: &CancellationToken) -> Result<bool> {
     let mut table = Table::new(args.output);
     let mut done = Ok(());
     for seed in args.seeds() {
-        match run::seed(&ground, &program, seed, args, stop).await {
+        match run::seed(&ground, seed, args, stop).await {
             Ok(outcome) => table.row(&outcome),
             Err(error) => done = Err(error.context(format!("seed {seed}"))),
         }

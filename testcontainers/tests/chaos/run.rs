@@ -1,6 +1,6 @@
 //! One seed: a new world, its plan, its orders, its rest, its verdict.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -18,13 +18,12 @@ use crate::{law, rest, shop};
 /// Runs a seed from an empty world to its verdict.
 pub(crate) async fn seed(
     ground: &Ground,
-    program: &Path,
     seed: u64,
     args: &Args,
     stop: &CancellationToken,
 ) -> Result<Outcome> {
     let opened = tokio::select! {
-        opened = shop::open(ground, program, args) => opened,
+        opened = shop::open(ground, args) => opened,
         () = stop.cancelled() => anyhow::bail!("stopped"),
     };
     let field = opened?;

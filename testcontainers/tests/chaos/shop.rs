@@ -1,7 +1,5 @@
 //! The retailer's services as a fleet of processes in a world of its own, and what of it can break.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, Result, ensure};
 use harness::fault::{Crew, Field, Fleet, Menu};
 use harness::{Ground, World};
@@ -11,7 +9,7 @@ use schemas::{EVENTS, topics};
 use crate::args::Args;
 
 /// What makes a service.
-type Make = fn() -> Service;
+pub(crate) type Make = fn() -> Service;
 
 /// Every service by its name.
 const SERVICES: [(&str, Make); 6] = [
@@ -48,29 +46,19 @@ pub(crate) fn topics_of(service: &str) -> Vec<&'static str> {
     read.map(|topic| topic.name).collect()
 }
 
-/// Builds the program that is every service, beside this one.
-pub(crate) async fn build() -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let folder = here.parent().and_then(Path::parent).context("a folder of this program")?;
-    let target = folder.parent().context("a folder of every profile")?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = tokio::process::Command::new(cargo);
-    build.args(["build", "--quiet", "--locked", "-p", "millrace-cli", "--target-dir"]).arg(target);
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    let built = build.kill_on_drop(true).status().await?;
-    ensure!(built.success(), "building the services: {built}");
-    Ok(folder.join("millrace"))
+/// The service of this name.
+pub(crate) fn service(name: &str) -> Option<Make> {
+    SERVICES.iter().find(|(known, _)| *known == name).map(|(_, make)| *make)
 }
 
 /// Starts every service in a new world.
-pub(crate) async fn open(ground: &Ground, program: &Path, args: &Args) -> Result<Field> {
+pub(crate) async fn open(ground: &Ground, args: &Args) -> Result<Field> {
+    let program = std::env::current_exe().context("finding this program")?;
     let world = World::on(ground)?;
     world.create_topics(topics::ALL).await?;
     world.register(EVENTS.iter().map(|event| (event.subject(), event.schema))).await?;
     let crew = |name: &&str| {
-        Crew::new(*name, program)
+        Crew::new(*name, &program)
             .args(["service", name])
             .instances(usize::from(args.instances))
             .spares(usize::from(SPARED.contains(name)))
