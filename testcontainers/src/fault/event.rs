@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::Result;
-use millrace::admin::RawRecord;
+use millrace::admin::{RawRecord, Record};
 use uuid::Uuid;
 
 use super::{Field, Outcome, ParseError, text};
@@ -75,9 +75,16 @@ impl EventFault {
             record
         } else {
             let records = admin.read_all(&topic).await?;
-            let whole = |record: &&millrace::admin::Record| {
-                record.payload.as_ref().is_some_and(|payload| payload.len() > FRAME_BYTES + 1)
+            let planted = field.planted();
+            let whole = |record: &&Record| {
+                let is = |bad: &Poison| {
+                    (&bad.topic, bad.partition, bad.offset)
+                        == (&self.topic, record.partition, record.offset)
+                };
+                let payload = record.payload.as_ref();
+                payload.is_some_and(|payload| payload.len() > FRAME_BYTES + 1)
                     && record.header("ce_id").is_some()
+                    && !planted.iter().any(is)
             };
             let Some(model) = records.iter().rev().find(whole) else {
                 return Ok(Outcome::NotHere(format!("{topic} has no record to copy")));

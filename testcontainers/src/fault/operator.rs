@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use millrace::admin::{RawRecord, To};
-use serde_json::json;
+use millrace::control::{Command, Kind, Operator, Selection};
+use millrace::repair::Repair;
 use uuid::Uuid;
 
 use super::{Field, Outcome, ParseError, ProcessFault, text};
@@ -66,15 +67,19 @@ async fn redrive(field: &Field, service: &str) -> Result<Outcome> {
     if !admin.topics().await?.iter().any(|known| known.name == topic) {
         return Ok(Outcome::NotHere(format!("there is no topic {topic}")));
     }
-    let group = group.trim_start_matches(field.world().prefix());
     for _ in 0..2 {
-        let at = time::OffsetDateTime::now_utc()
-            .format(&time::format_description::well_known::Rfc3339)?;
-        let command = json!({
-            "id": Uuid::now_v7(), "group": group, "kind": "redrive", "issued_at": at,
-            "by": "fault kit", "reason": "by mistake", "select": {},
-        });
-        let (key, payload) = (Some(group.as_bytes().to_vec()), Some(command.to_string().into()));
+        let at = time::OffsetDateTime::now_utc();
+        let operator = Operator {
+            id: Uuid::now_v7(),
+            group: group.clone(),
+            issued_at: at.format(&time::format_description::well_known::Rfc3339)?,
+            by: "fault kit".to_owned(),
+            reason: "by mistake".to_owned(),
+        };
+        let (select, repair) = (Selection::default(), Repair::default());
+        let kind = Kind::Redrive { select, rate: None, canary: None, repair };
+        let payload = Some(serde_json::to_vec(&Command { operator, kind })?);
+        let key = Some(group.as_bytes().to_vec());
         admin.produce(&topic, RawRecord { partition: None, key, payload, headers: vec![] }).await?;
     }
     Ok(Outcome::Injected)
