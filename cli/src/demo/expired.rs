@@ -17,14 +17,14 @@ const DEADLINE: &str = "payment_deadline_ms";
 
 pub(super) async fn tell(stage: &Stage, tale: &mut Tale) -> Result<()> {
     let shop = stage.shop("expired", Means { on_hand: 10, funds: "100.00" }).await?;
-    let usual = stage.set("orders", DEADLINE, json!(PAYMENT_DEADLINE_MS)).await?;
+    let usual = stage.set("orders", vec![(DEADLINE, json!(PAYMENT_DEADLINE_MS))]).await?;
     stage.hold("payments")?;
     let told = silent(stage, tale, &shop).await;
     stage.release("payments")?;
     let order = told?;
 
     stage.until_quiet().await?;
-    stage.set("orders", DEADLINE, usual).await?;
+    stage.set("orders", usual).await?;
     let view = stage.view(order).await?;
     let facts = stage.facts(order).await?;
     let after = stage.state(&shop).await?;

@@ -8,6 +8,7 @@ mod duplicate;
 mod expired;
 mod facts;
 mod law;
+mod poison;
 mod replay;
 mod report;
 mod stage;
@@ -46,6 +47,7 @@ enum Story {
     Expired,
     Trace,
     Replay,
+    Poison,
     Crash,
 }
 
@@ -122,6 +124,7 @@ async fn tell(story: Story, stage: &Stage, output: Output) -> Result<Report> {
         Story::Expired => expired::tell(stage, &mut tale).await,
         Story::Trace => trace::tell(stage, &mut tale).await,
         Story::Replay => replay::tell(stage, &mut tale).await,
+        Story::Poison => poison::tell(stage, &mut tale).await,
         Story::Crash => Err(anyhow::anyhow!("told in a world of its own")),
     };
     show(tale.end(told), output)
@@ -147,6 +150,7 @@ impl Story {
             Self::Expired => "expired",
             Self::Trace => "trace",
             Self::Replay => "replay",
+            Self::Poison => "poison",
             Self::Crash => "crash",
         }
     }
@@ -161,6 +165,7 @@ impl Story {
             Self::Expired => expired::ABOUT,
             Self::Trace => trace::ABOUT,
             Self::Replay => replay::ABOUT,
+            Self::Poison => poison::ABOUT,
             Self::Crash => crash::ABOUT,
         }
     }

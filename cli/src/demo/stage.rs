@@ -1,16 +1,19 @@
 //! Where the stories are told: a ground, the six services mounted on it, and what a story needs to
 //! act and to look. Every wait has a deadline and says what it waited for.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use futures::{StreamExt, TryStreamExt, stream};
 use harness::{Ground, SpanRecord, World, eventually};
+use millrace::Registry;
 use millrace::contract::{Currency, Money};
 use ops::{OrderView, Product, Retailer};
 use schemas::{CustomerId, OrderId, Sku, StoreId};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::RwLock;
 use uuid::Uuid;
 
@@ -25,6 +28,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_secs(5);
 /// The price of everything in the shops of the stories.
 const PRICE: &str = "19.90";
+/// Requests at the same time.
+const AT_ONCE: usize = 16;
+/// Steps of an order, which take as long as they take: the one story of a deadline sets its own.
+const STEPS: [&str; 3] = ["stock_deadline_ms", "payment_deadline_ms", "sale_deadline_ms"];
+const STEP_MS: u64 = 120_000;
+
+/// Settings of a service by their names.
+pub(super) type Settings = Vec<(&'static str, Value)>;
 
 /// A mounted house with everything around it.
 pub(super) struct Stage {
@@ -65,7 +76,10 @@ pub(super) struct State {
 impl Stage {
     /// Builds and mounts everything in a world of its own.
     pub(super) async fn open(ground: &Ground) -> Result<Self> {
-        let house = House::build(World::on(ground)?, None).await?;
+        let mut house = House::build(World::on(ground)?, None).await?;
+        for step in STEPS {
+            house.set("orders", step, json!(STEP_MS))?;
+        }
         let mounted = house.mount_all().await?;
         Ok(Self {
             retailer: Retailer::new(house.endpoints()),
@@ -94,8 +108,17 @@ impl Stage {
         self.house.read().await.world().traces().of_trace(trace)
     }
 
+    pub(super) async fn registry(&self) -> Registry {
+        self.house.read().await.world().registry()
+    }
+
     pub(super) async fn ground(&self) -> Ground {
         self.house.read().await.world().ground().clone()
+    }
+
+    /// The books of every service.
+    pub(super) fn all_books(&self) -> &[Books] {
+        &self.books
     }
 
     /// The books of one service.
@@ -156,6 +179,38 @@ impl Stage {
     pub(super) async fn check_out(&self, shop: &Shop, quantity: i64) -> Result<OrderId> {
         let cart = self.fill_cart(shop, quantity).await?;
         Ok(self.retailer.check_out(cart, Uuid::now_v7()).await?.order_id)
+    }
+
+    /// Places so many orders of one piece each, without a cart.
+    pub(super) async fn place(&self, shop: &Shop, orders: usize) -> Result<Vec<OrderId>> {
+        let line = [(shop.sku.clone(), 1)];
+        let place = async |_| {
+            let key = Uuid::now_v7();
+            let placed = self.retailer.place_order(&shop.customer, &shop.store, &line, key).await?;
+            anyhow::Ok(placed.order_id)
+        };
+        stream::iter(0..orders).map(place).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// How many of these orders stand where.
+    pub(super) async fn statuses(&self, orders: &[OrderId]) -> Result<BTreeMap<String, i64>> {
+        let ids: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
+        let count = "SELECT status, count(*) FROM orders WHERE order_id = ANY($1) GROUP BY status";
+        let rows = sqlx::query_as(count).bind(ids).fetch_all(&self.books("orders")?.database).await;
+        Ok(rows?.into_iter().collect())
+    }
+
+    /// Waits until all of these orders have ended, and says how many in which way.
+    pub(super) async fn until_all_ended(
+        &self,
+        orders: &[OrderId],
+    ) -> Result<BTreeMap<String, i64>> {
+        eventually(PATIENCE, &format!("{} orders end", orders.len()), async || {
+            let found = self.statuses(orders).await.map_err(|error| error.to_string())?;
+            let open = ["placed", "reserved", "paid"].iter().any(|it| found.contains_key(*it));
+            if open { Err(format!("{found:?}")) } else { Ok(found) }
+        })
+        .await
     }
 
     /// The order in the order view.
@@ -220,10 +275,13 @@ impl Stage {
         Ok(())
     }
 
-    /// Starts a service anew with another setting of its own, and answers the one before.
-    pub(super) async fn set(&self, service: &'static str, key: &str, to: Value) -> Result<Value> {
+    /// Starts a service anew with other settings of its own, and answers those before.
+    pub(super) async fn set(&self, service: &'static str, settings: Settings) -> Result<Settings> {
         self.unmount(service).await?;
-        let before = self.house.write().await.set(service, key, to)?;
+        let mut before = Settings::new();
+        for (key, value) in settings {
+            before.push((key, self.house.write().await.set(service, key, value)?));
+        }
         self.mount(service).await?;
         Ok(before)
     }

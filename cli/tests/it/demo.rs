@@ -11,7 +11,7 @@ use std::time::Duration;
 use harness::eventually;
 use tempfile::TempDir;
 
-const STORIES: [&str; 9] = [
+const STORIES: [&str; 10] = [
     "success",
     "no-stock",
     "payment-refused",
@@ -20,6 +20,7 @@ const STORIES: [&str; 9] = [
     "expired",
     "trace",
     "replay",
+    "poison",
     "crash",
 ];
 const STARTED: Duration = Duration::from_secs(60);
