@@ -8,6 +8,7 @@ mod duplicate;
 mod expired;
 mod facts;
 mod law;
+mod partner_down;
 mod poison;
 mod replay;
 mod report;
@@ -48,6 +49,7 @@ enum Story {
     Trace,
     Replay,
     Poison,
+    PartnerDown,
     Crash,
 }
 
@@ -125,6 +127,7 @@ async fn tell(story: Story, stage: &Stage, output: Output) -> Result<Report> {
         Story::Trace => trace::tell(stage, &mut tale).await,
         Story::Replay => replay::tell(stage, &mut tale).await,
         Story::Poison => poison::tell(stage, &mut tale).await,
+        Story::PartnerDown => partner_down::tell(stage, &mut tale).await,
         Story::Crash => Err(anyhow::anyhow!("told in a world of its own")),
     };
     show(tale.end(told), output)
@@ -151,6 +154,7 @@ impl Story {
             Self::Trace => "trace",
             Self::Replay => "replay",
             Self::Poison => "poison",
+            Self::PartnerDown => "partner-down",
             Self::Crash => "crash",
         }
     }
@@ -166,6 +170,7 @@ impl Story {
             Self::Trace => trace::ABOUT,
             Self::Replay => replay::ABOUT,
             Self::Poison => poison::ABOUT,
+            Self::PartnerDown => partner_down::ABOUT,
             Self::Crash => crash::ABOUT,
         }
     }

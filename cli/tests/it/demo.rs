@@ -11,7 +11,7 @@ use std::time::Duration;
 use harness::eventually;
 use tempfile::TempDir;
 
-const STORIES: [&str; 10] = [
+const STORIES: [&str; 11] = [
     "success",
     "no-stock",
     "payment-refused",
@@ -21,6 +21,7 @@ const STORIES: [&str; 10] = [
     "trace",
     "replay",
     "poison",
+    "partner-down",
     "crash",
 ];
 const STARTED: Duration = Duration::from_secs(60);
