@@ -1,8 +1,6 @@
 //! Five hundred orders while every service is killed with -9 and started again, several times each:
 //! every order has one end, and stock and money are right to the unit and the cent.
 
-mod balance;
-mod crowd;
 mod fleet;
 
 use std::time::Duration;
@@ -12,10 +10,11 @@ use harness::{Ground, World};
 use ops::Retailer;
 
 use super::audit::{self, Books};
+use super::balance;
+use super::crowd::{self, Crowd, Dice};
 use super::facts::Log;
 use super::report::Tale;
 use crate::house::{self, House};
-use crowd::Crowd;
 use fleet::Fleet;
 
 pub(super) const ABOUT: &str = "500 orders while every service is killed with -9 again and again.";
@@ -44,14 +43,14 @@ pub(super) async fn tell(ground: &Ground, tale: &mut Tale) -> Result<()> {
     let killing = fleet.kill_while_placing(&mut dice, crowd.placed(), ORDERS, ROUNDS);
     let (orders, ()) = tokio::try_join!(crowd.place_all(&retailer), killing)?;
     let database = &Books::named(&books, "orders")?.database;
-    tale.expect("orders in flight", ORDERS, fleet::open_orders(database).await?);
+    tale.expect("orders in flight", ORDERS, crowd::open_orders(database).await?);
     fleet.start_again("stock")?;
     let (kills, ()) = tokio::join!(
         fleet.kill_in_rounds(&mut dice, ROUNDS, database),
         crowd.change_minds(&retailer, &orders)
     );
     let kills = kills?;
-    fleet::until_all_ended(database, REST).await?;
+    crowd::until_all_ended(database, REST).await?;
     let published = audit::until_quiet(&log, &books, REST).await?;
 
     for name in house::names() {
@@ -65,19 +64,4 @@ pub(super) async fn tell(ground: &Ground, tale: &mut Tale) -> Result<()> {
     tale.count("records that repeat one before", published.repeated);
     fleet.stop().await;
     Ok(())
-}
-
-/// A small generator of random numbers (SplitMix64): the same on every machine and for ever.
-#[derive(Debug)]
-struct Dice(u64);
-
-impl Dice {
-    /// From 0 to `below`, exclusive.
-    fn roll(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % below.max(1) as u64) as usize
-    }
 }

@@ -10,7 +10,7 @@ use harness::{Folder, Home, Launch, Process, Signal, eventually};
 use serde::Serialize;
 use sqlx::PgPool;
 
-use super::Dice;
+use crate::demo::crowd::{Dice, open_orders};
 use crate::house::{self, House};
 
 /// From the start of a process until it is ready, with its group's old member still in the way.
@@ -164,21 +164,6 @@ impl Fleet {
     fn member(&mut self, name: &str) -> Result<&mut Member> {
         self.members.get_mut(name).with_context(|| format!("there is no service {name}"))
     }
-}
-
-/// Orders that have not ended.
-pub(super) async fn open_orders(orders: &PgPool) -> Result<i64> {
-    let open = "SELECT count(*) FROM orders WHERE deadline IS NOT NULL";
-    Ok(sqlx::query_scalar(open).fetch_one(orders).await?)
-}
-
-/// Waits until every order has ended.
-pub(super) async fn until_all_ended(orders: &PgPool, deadline: Duration) -> Result<()> {
-    eventually(deadline, "every order ends", async || match open_orders(orders).await {
-        Ok(0) => Ok(()),
-        open => Err(format!("{open:?} are open")),
-    })
-    .await
 }
 
 async fn until_placed(placed: &AtomicUsize, goal: usize) -> Result<()> {

@@ -12,11 +12,11 @@ use schemas::{
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::audit::{Books, Published, few};
 use super::crowd::Crowd;
-use crate::demo::audit::{Books, Published, few};
-use crate::demo::facts::Fact;
-use crate::demo::law;
-use crate::demo::report::Tale;
+use super::facts::Fact;
+use super::law;
+use super::report::Tale;
 
 /// The lives of all orders by their topics.
 struct Lives {

@@ -11,9 +11,9 @@ use harness::eventually;
 use millrace::contract::{Currency, Money};
 use ops::{Product, Retailer};
 use schemas::{CustomerId, OrderId, Sku, StoreId};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-use super::Dice;
 
 const STORES: usize = 4;
 const SKUS: usize = 12;
@@ -22,6 +22,9 @@ const LINES_MAX: usize = 3;
 const PIECES_MAX: usize = 3;
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
+/// Customers who order one after the other in a stream, and the pause of each.
+const IN_STREAM: usize = 4;
+const EACH: Duration = Duration::from_millis(40);
 /// One order in so many is cancelled, if it has not ended.
 const CANCELLED_EVERY: usize = 20;
 /// Between two cancellations, so that they meet orders at every step.
@@ -46,6 +49,10 @@ struct Wish {
     key: Uuid,
 }
 
+/// A small generator of random numbers (SplitMix64): the same on every machine and for ever.
+#[derive(Debug)]
+pub(super) struct Dice(pub(super) u64);
+
 impl Crowd {
     /// Lists articles, fills stores and accounts, and thinks of so many orders.
     pub(super) async fn gather(
@@ -57,9 +64,9 @@ impl Crowd {
         let named = |kind: &str, count: usize| {
             (0..count).map(move |n| format!("{kind}-{n}")).collect::<Vec<_>>()
         };
-        let stores = parsed::<StoreId>(&named("crash-store", STORES))?;
-        let skus = parsed::<Sku>(&named("crash-sku", SKUS))?;
-        let customers = parsed::<CustomerId>(&named("crash-customer", CUSTOMERS))?;
+        let stores = parsed::<StoreId>(&named("crowd-store", STORES))?;
+        let skus = parsed::<Sku>(&named("crowd-sku", SKUS))?;
+        let customers = parsed::<CustomerId>(&named("crowd-customer", CUSTOMERS))?;
         let mut crowd = Self {
             received: BTreeMap::new(),
             paid_in: BTreeMap::new(),
@@ -100,14 +107,23 @@ impl Crowd {
 
     /// Places every order, and answers their ids.
     pub(super) async fn place_all(&self, retailer: &Retailer) -> Result<Vec<OrderId>> {
-        let place = async |wish: &Wish| {
-            let Wish { customer, store, lines, key } = wish;
-            let placed = retailer.place_order(customer, store, lines, *key).await?;
-            self.placed.fetch_add(1, Ordering::Relaxed);
-            Ok::<_, anyhow::Error>(placed.order_id)
-        };
+        let place = async |wish: &Wish| self.place(retailer, wish).await;
         let placing = stream::iter(&self.wishes).map(place).buffer_unordered(AT_ONCE);
         placing.try_collect().await
+    }
+
+    /// Places orders in an even stream until it is stopped, and answers their ids.
+    pub(super) async fn place_until(
+        &self,
+        retailer: &Retailer,
+        stop: &CancellationToken,
+    ) -> Result<Vec<OrderId>> {
+        let place = async |wish: &Wish| {
+            tokio::time::sleep(EACH).await;
+            self.place(retailer, wish).await
+        };
+        let wishes = stream::iter(&self.wishes).take_until(stop.cancelled());
+        wishes.map(place).buffer_unordered(IN_STREAM).try_collect().await
     }
 
     /// Cancels some orders, whose end may have come before.
@@ -120,12 +136,19 @@ impl Crowd {
         }
     }
 
+    async fn place(&self, retailer: &Retailer, wish: &Wish) -> Result<OrderId> {
+        let Wish { customer, store, lines, key } = wish;
+        let placed = retailer.place_order(customer, store, lines, *key).await?;
+        self.placed.fetch_add(1, Ordering::Relaxed);
+        Ok(placed.order_id)
+    }
+
     async fn open(&self, retailer: &Retailer, skus: &[Sku], currency: Currency) -> Result<()> {
         let product = |(n, sku): (i64, &Sku)| Product {
             sku: sku.clone(),
             name: format!("Article {n}"),
             price: Money::new(995 + 100 * n, currency),
-            category: "crash".to_owned(),
+            category: "crowd".to_owned(),
         };
         let products: Vec<Product> = (0..).zip(skus).map(product).collect();
         let received = self.received.iter();
@@ -147,6 +170,32 @@ impl Crowd {
         })
         .await
     }
+}
+
+impl Dice {
+    /// From 0 to `below`, exclusive.
+    pub(super) fn roll(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % below.max(1) as u64) as usize
+    }
+}
+
+/// Orders that have not ended.
+pub(super) async fn open_orders(orders: &PgPool) -> Result<i64> {
+    let open = "SELECT count(*) FROM orders WHERE deadline IS NOT NULL";
+    Ok(sqlx::query_scalar(open).fetch_one(orders).await?)
+}
+
+/// Waits until every order has ended.
+pub(super) async fn until_all_ended(orders: &PgPool, deadline: Duration) -> Result<()> {
+    eventually(deadline, "every order ends", async || match open_orders(orders).await {
+        Ok(0) => Ok(()),
+        open => Err(format!("{open:?} are open")),
+    })
+    .await
 }
 
 fn parsed<T: std::str::FromStr>(names: &[String]) -> Result<Vec<T>, T::Err> {
