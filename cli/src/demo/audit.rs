@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use harness::eventually;
 use millrace::Service;
-use schemas::topics;
+use schemas::{OrderId, topics};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
-use super::facts::{Fact, Log};
+use super::facts::{Fact, Log, OF_ORDERS};
 use super::report::Tale;
 use crate::house::{self, House};
 
@@ -43,6 +43,15 @@ impl Published {
         let mut seen = BTreeSet::new();
         facts.retain(|fact| seen.insert(fact.id));
         Ok(Self { repeated: records - facts.len(), facts })
+    }
+
+    /// The facts of an order, by topic.
+    pub(super) fn of_order(&self, order: OrderId) -> Vec<Fact> {
+        let key = order.to_string();
+        let of_order = self.facts.iter().filter(|fact| {
+            fact.key == key && OF_ORDERS.iter().any(|topic| topic.name == fact.topic)
+        });
+        of_order.cloned().collect()
     }
 
     /// The facts of these names.

@@ -16,6 +16,7 @@ use sqlx::PgPool;
 use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::audit::few;
 use super::report::Tale;
 use super::stage::{Means, Shop, Stage};
 use super::{facts, law};
@@ -72,7 +73,6 @@ async fn away_and_back(
     provider.behave(Behaviour::default());
     provider.up()?;
     let ends = stage.until_all_ended(&orders).await?;
-    stage.until_quiet().await?;
     until_closed(stage).await?;
     tale.expect("orders when it is back", json!({ "confirmed": ORDERS }), ends);
     tale.expect("asks that wait in the end", 0, asks(database, &orders).await?.0);
@@ -108,11 +108,9 @@ async fn ledgers(
     tale.effect("available", shop.on_hand, after.available);
     tale.expect("available", shop.on_hand - i64::try_from(ORDERS)?, after.available);
     tale.expect("balance of the account, which nobody asked", shop.funds, after.balance);
-    let mut breaches = vec![];
-    for order in orders {
-        breaches.extend(law::breaches(&stage.facts(*order).await?));
-    }
-    tale.expect("breaches of the flow", [""; 0], breaches);
+    let published = stage.until_quiet().await?;
+    let breaches = orders.iter().flat_map(|order| law::breaches(&published.of_order(*order)));
+    tale.expect("breaches of the flow", [""; 0], few(&breaches.collect::<Vec<_>>()));
     let facts = stage.facts(orders[0]).await?;
     tale.order(orders[0], "confirmed, after its first answer was lost", &facts);
     let way =

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
@@ -49,8 +49,8 @@ struct Teams<'a> {
 /// What was seen while it happened.
 #[derive(Debug, Default)]
 struct Seen {
-    /// What happened, and how many orders were placed meanwhile.
-    changes: Vec<(&'static str, usize)>,
+    /// What happened, how long it took, and how many orders were placed meanwhile.
+    changes: Vec<(&'static str, Duration, usize)>,
     /// Facts that each instance of stock had taken before one of them left.
     shares: BTreeMap<String, u64>,
     /// Facts that came twice, and records that were published twice, until the one that left was
@@ -116,10 +116,11 @@ impl Teams<'_> {
     /// Everything that happens to the instances, one after the other.
     async fn change(&self) -> Result<Seen> {
         let mut seen = Seen::default();
-        let mut before = self.placed();
+        let (mut begun, mut before) = (Instant::now(), self.placed());
         let mut changed = |seen: &mut Seen, what| {
-            let placed = self.placed();
-            seen.changes.push((what, placed - std::mem::replace(&mut before, placed)));
+            let (now, placed) = (Instant::now(), self.placed());
+            seen.changes.push((what, now - begun, placed - before));
+            (begun, before) = (now, placed);
         };
         self.join().await?;
         changed(&mut seen, "six instances joined");
@@ -208,8 +209,9 @@ impl Teams<'_> {
 
 impl Seen {
     fn show(&self, tale: &mut Tale) {
-        for (what, placed) in &self.changes {
-            tale.count(*what, format!("{placed} orders placed meanwhile"));
+        for (what, took, placed) in &self.changes {
+            let meanwhile = format!("{} ms, {placed} orders meanwhile", took.as_millis());
+            tale.count(*what, meanwhile);
             tale.expect_that(&format!("orders flow while {what}"), *placed > 0, placed);
         }
         for (instance, taken) in &self.shares {
