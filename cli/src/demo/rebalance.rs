@@ -36,7 +36,8 @@ const ORDERS_MAX: usize = 5_000;
 const SESSION: &str = "1500ms";
 const PATIENCE: Duration = Duration::from_secs(60);
 const DUPLICATES: &str = "inbox_duplicates_total";
-const CONSUMED: &str = "messaging_client_consumed_messages_total";
+/// Records that an instance took from its partitions, whether it reads their type or not.
+const TAKEN: [&str; 2] = ["messaging_client_consumed_messages_total", "consumer_skipped_total"];
 
 /// The instances, and where it can be seen what they do.
 struct Teams<'a> {
@@ -51,7 +52,7 @@ struct Teams<'a> {
 struct Seen {
     /// What happened, how long it took, and how many orders were placed meanwhile.
     changes: Vec<(&'static str, Duration, usize)>,
-    /// Facts that each instance of stock had taken before one of them left.
+    /// Records that each instance of stock had taken before one of them left.
     shares: BTreeMap<String, u64>,
     /// Facts that came twice, and records that were published twice, until the one that left was
     /// replaced.
@@ -126,7 +127,7 @@ impl Teams<'_> {
         changed(&mut seen, "six instances joined");
 
         for instance in self.fleet.of("stock") {
-            let taken = count(&instance.metrics().await?, CONSUMED);
+            let taken = taken(&instance.metrics().await?);
             seen.shares.insert(instance.name().to_owned(), taken);
         }
         ensure!(self.fleet.instance("stock/3")?.stop().await, "stock/3 did not end by itself");
@@ -158,9 +159,9 @@ impl Teams<'_> {
             let instance = self.fleet.instance(name)?;
             instance.start().await?;
             instance.until_ready().await?;
-            eventually(PATIENCE, &format!("{name} takes facts"), async || {
+            eventually(PATIENCE, &format!("{name} takes records"), async || {
                 let metrics = instance.metrics().await.map_err(|error| error.to_string())?;
-                if count(&metrics, CONSUMED) > 0 { Ok(()) } else { Err("none yet".to_owned()) }
+                if taken(&metrics) > 0 { Ok(()) } else { Err("none yet".to_owned()) }
             })
             .await
         });
@@ -215,12 +216,16 @@ impl Seen {
             tale.expect_that(&format!("orders flow while {what}"), *placed > 0, placed);
         }
         for (instance, taken) in &self.shares {
-            tale.count(format!("facts that {instance} had taken before one left"), taken);
+            tale.count(format!("records that {instance} had taken before one left"), taken);
         }
         let (facts, records) = self.repeated;
         tale.expect("facts that came twice by then", 0, facts);
         tale.expect("records that were published twice by then", 0, records);
     }
+}
+
+fn taken(metrics: &str) -> u64 {
+    TAKEN.iter().map(|counter| count(metrics, counter)).sum()
 }
 
 /// The sum of all series of a counter.
