@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use millrace::Service;
 use millrace::admin::{Admin, Record, TopicSpec};
 use millrace::contract::Cleanup;
+use millrace::control::OpsTopics;
 use serde::de::DeserializeOwned;
 use sqlx::{Connection, PgConnection};
 
@@ -123,7 +124,9 @@ impl<'a> Collector<'a> {
                 wanted.insert(topic.name.to_owned(), (kind, topic.owner.to_owned()));
             }
             let owner = service.name().to_owned();
-            wanted.insert(letters_of(service), (Kind::DeadLetters, owner));
+            wanted.insert(service.dead_letters(), (Kind::DeadLetters, owner));
+            let audit = OpsTopics::of(domain(service)).audit;
+            wanted.insert(audit, (Kind::Audit, String::new()));
         }
         wanted.into_iter().map(|(topic, (kind, owner))| (topic, kind, owner)).collect()
     }
@@ -145,15 +148,12 @@ impl<'a> Collector<'a> {
                 .await?,
             outbox: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.outbox AS t ORDER BY id")
                 .await?,
+            parked: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.parked AS t ORDER BY id")
+                .await?,
+            parked_keys: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.parked_key AS t").await?,
             positions: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.view_position AS t").await?,
             ..Books::default()
         };
-        if parks(&mut tx).await? {
-            let parked = "SELECT to_jsonb(t) FROM millrace.parked AS t ORDER BY id";
-            books.parked = rows(&mut tx, parked).await?;
-            let keys = "SELECT to_jsonb(t) FROM millrace.parked_key AS t";
-            books.parked_keys = rows(&mut tx, keys).await?;
-        }
         for (table, query) in self.ledgers.queries(name) {
             let found: Vec<serde_json::Value> = rows(&mut tx, query).await?;
             let effects = found.iter().filter_map(|row| self.ledgers.effect(name, table, row));
@@ -193,11 +193,6 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// The dead-letter topic of a service, as the contract names it.
-fn letters_of(service: &Service) -> String {
-    format!("{}.{}.dlq.v1", domain(service), service.name())
-}
-
 /// The first word of its topics, which its group carries too.
 fn domain(service: &Service) -> &'static str {
     let topics = service.reads().into_iter().chain(service.emits());
@@ -212,12 +207,6 @@ fn pair(fact: &str, topic: &str) -> (String, String) {
 fn as_logged(record: Record, datum: super::evidence::Datum) -> Logged {
     let Record { partition, offset, timestamp: timestamp_ms, key, payload, headers } = record;
     Logged { partition, offset, timestamp_ms, key, payload, headers, datum }
-}
-
-/// A service of an older release has no place for what waits.
-async fn parks(db: &mut PgConnection) -> Result<bool> {
-    let found = sqlx::query_scalar("SELECT to_regclass('millrace.parked') IS NOT NULL");
-    Ok(found.fetch_one(db).await?)
 }
 
 /// Rows of one JSON column, whatever the table has besides what is asked for.

@@ -38,6 +38,8 @@ pub enum Kind {
     State,
     /// What a service could not handle.
     DeadLetters,
+    /// What operators asked for and what came of it; services and tools write it.
+    Audit,
 }
 
 /// A topic and its records, by partition and offset.
@@ -47,7 +49,7 @@ pub struct Log {
     pub topic: String,
     /// What it carries.
     pub kind: Kind,
-    /// The only service that writes to it.
+    /// The only service that writes to it; empty for one that many write to.
     pub owner: String,
     /// Oldest kept and next offset of each partition.
     pub ends: Vec<(i64, i64)>,
@@ -173,7 +175,7 @@ pub struct OutboxRow {
     /// The framed datum.
     #[serde(deserialize_with = "bytea")]
     pub payload: Option<Vec<u8>>,
-    /// JSON of all headers, when they are not made from this row: of dead letters.
+    /// JSON of all headers, when they are not made from this row: it is no fact.
     #[serde(default, deserialize_with = "bytea")]
     pub raw_headers: Option<Vec<u8>>,
     /// The fact that led to it.
@@ -278,6 +280,13 @@ pub struct PartnerCall {
     pub amount: i64,
     /// The partner acted on it, and not merely repeated an earlier answer or refused.
     pub effective: bool,
+}
+
+impl Kind {
+    /// Whether its records are facts.
+    pub fn is_facts(&self) -> bool {
+        matches!(self, Self::Facts | Self::State)
+    }
 }
 
 impl Logged {

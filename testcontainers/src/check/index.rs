@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::evidence::{Evidence, Kind, Log, Logged, OutboxRow, Poison};
+use super::evidence::{Evidence, Log, Logged, OutboxRow, Poison};
 
 /// A record of a topic of facts that nobody put there on purpose to do harm.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,7 @@ impl<'a> Index<'a> {
         let place = |poison: &'a Poison| (poison.topic.as_str(), poison.partition, poison.offset);
         let poisons: BTreeMap<_, _> =
             evidence.poisons.iter().map(|poison| (place(poison), poison)).collect();
-        let logs = evidence.topics.iter().filter(|log| log.kind != Kind::DeadLetters);
+        let logs = evidence.topics.iter().filter(|log| log.kind.is_facts());
         let rows = evidence.services.iter().flat_map(|books| &books.outbox);
         let announced: BTreeMap<(&str, Uuid), &OutboxRow> =
             rows.map(|row| ((row.topic.as_str(), row.event_id), row)).collect();

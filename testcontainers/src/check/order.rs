@@ -12,7 +12,7 @@ use super::verdict::Report;
 
 /// Versions count 1, 2, 3 in the log, and whoever reads them acts in that order.
 pub(super) fn order(index: &Index<'_>, report: &mut Report) {
-    for log in index.evidence.topics.iter().filter(|log| log.kind != Kind::DeadLetters) {
+    for log in index.evidence.topics.iter().filter(|log| log.kind.is_facts()) {
         counted(index, log, report);
     }
     for books in &index.evidence.services {
@@ -34,7 +34,7 @@ fn counted(index: &Index<'_>, log: &Log, report: &mut Report) {
         let last = last.entry(fact.key).or_default();
         let good = match log.kind {
             Kind::State => fact.version > *last,
-            Kind::Facts | Kind::DeadLetters => fact.version == *last + 1,
+            _ => fact.version == *last + 1,
         };
         report.expect(good, fact.key, || format!("{} stands behind v{last}", fact.told()));
         *last = fact.version;
@@ -74,7 +74,8 @@ fn guarded(index: &Index<'_>, books: &Books, report: &mut Report) {
     }
 }
 
-/// By the traces: the last time each fact was worked on is in the order of the versions.
+/// By the traces: the last time each fact was worked on is in the order of the versions. Of records
+/// that repeat a fact or imitate it nothing follows.
 fn applied(index: &Index<'_>, report: &mut Report) {
     let mut worked: BTreeMap<(&str, Uuid), u64> = BTreeMap::new();
     for span in &index.evidence.spans {
@@ -84,8 +85,15 @@ fn applied(index: &Index<'_>, report: &mut Report) {
             continue;
         }
         let id = attribute("messaging.message.id").and_then(|id| id.parse().ok());
-        if let (Some(group), Some(id)) = (attribute("messaging.consumer.group.name"), id) {
-            let start = worked.entry((group, id)).or_default();
+        let Some(fact) = id.and_then(|id| index.fact(id)) else { continue };
+        let number = |name: &str| attribute(name).and_then(|text| text.parse::<i64>().ok());
+        let offset = number("messaging.kafka.offset");
+        let partition = number("messaging.destination.partition.id");
+        let (_, at, first) = fact.place();
+        let group = attribute("messaging.consumer.group.name");
+        if let Some(group) = group.filter(|_| (partition, offset) == (Some(at.into()), Some(first)))
+        {
+            let start = worked.entry((group, fact.id)).or_default();
             *start = span.start.max(*start);
         }
     }

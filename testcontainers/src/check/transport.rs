@@ -5,38 +5,38 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::evidence::{Books, Kind, Log, Logged, OutboxRow};
+use super::evidence::{Books, Kind, Log, Logged, OutboxRow, sha256};
 use super::index::{Fact, Index};
 use super::verdict::Report;
 
-/// The name of what a service tells of its operations.
-const AUDIT: &str = "audit";
-
-/// What a record is known by in its topic and in its owner's outbox.
-type Identity = (Option<Uuid>, u32);
-
-fn of_record(log: &Log, record: &Logged) -> Identity {
+/// What a record is known by in its topic and in the outbox it came from.
+fn of_record(log: &Log, record: &Logged) -> String {
     match log.kind {
         Kind::DeadLetters => of_letter(&record.headers),
-        Kind::Facts | Kind::State => (record.header("ce_id").and_then(|id| id.parse().ok()), 0),
+        Kind::Audit => sha256(record.payload.as_deref().unwrap_or_default()),
+        Kind::Facts | Kind::State => record.header("ce_id").unwrap_or_default().to_owned(),
+    }
+}
+
+fn of_row(log: &Log, row: &OutboxRow) -> String {
+    let headers = || row.raw_headers.as_deref().unwrap_or_default();
+    match log.kind {
+        Kind::DeadLetters => {
+            of_letter(&serde_json::from_slice::<Vec<_>>(headers()).unwrap_or_default())
+        }
+        Kind::Audit => sha256(row.payload.as_deref().unwrap_or_default()),
+        Kind::Facts | Kind::State => row.event_id.to_string(),
     }
 }
 
 /// A redriven record may die again: then it is another letter.
-fn of_letter(headers: &[(String, Option<Vec<u8>>)]) -> Identity {
+fn of_letter(headers: &[(String, Option<Vec<u8>>)]) -> String {
     let text = |name: &str| {
         let value = headers.iter().rev().find(|(given, _)| given == name)?.1.as_deref()?;
         std::str::from_utf8(value).ok()
     };
-    let redrives = text("dlq_redrive_count").and_then(|count| count.parse().ok());
-    (text("dlq_id").and_then(|id| id.parse().ok()), redrives.unwrap_or_default())
-}
-
-fn of_row(row: &OutboxRow) -> Identity {
-    match &row.raw_headers {
-        Some(json) => of_letter(&serde_json::from_slice::<Vec<_>>(json).unwrap_or_default()),
-        None => (Some(row.event_id), 0),
-    }
+    let part = |name| text(name).unwrap_or_default();
+    format!("{} {}", part("dlq_id"), part("dlq_redrive_count"))
 }
 
 /// Every committed row of an outbox is in its topic, and every fact in a topic is in the books of
@@ -61,15 +61,15 @@ pub(super) fn no_loss(index: &Index<'_>, report: &mut Report) {
 }
 
 fn published(index: &Index<'_>, books: &Books, report: &mut Report) {
-    let mut there: BTreeMap<&str, BTreeSet<Identity>> = BTreeMap::new();
-    for log in index.evidence.topics.iter().filter(|log| log.owner == books.service) {
-        let ids = log.records.iter().map(|record| of_record(log, record));
-        there.insert(&log.topic, ids.collect());
+    let mut there: BTreeMap<&str, (&Log, BTreeSet<String>)> = BTreeMap::new();
+    let ours = |log: &&Log| log.owner == books.service || log.kind == Kind::Audit;
+    for log in index.evidence.topics.iter().filter(ours) {
+        let known = log.records.iter().map(|record| of_record(log, record));
+        there.insert(&log.topic, (log, known.collect()));
     }
     let latest = latest_rows(index, books);
-    // What is told to operators goes to a topic of all services, and is no fact.
-    for row in books.outbox.iter().filter(|row| row.name != AUDIT) {
-        let Some(ids) = there.get(row.topic.as_str()) else {
+    for row in &books.outbox {
+        let Some((log, known)) = there.get(row.topic.as_str()) else {
             report.found(&row.key, format!("{} went to unknown {}", row.name, row.topic));
             continue;
         };
@@ -77,7 +77,7 @@ fn published(index: &Index<'_>, books: &Books, report: &mut Report) {
         if latest.get(&(row.topic.as_str(), row.key.as_str())).is_some_and(|v| row.version < *v) {
             continue;
         }
-        report.expect(ids.contains(&of_row(row)), &row.key, || {
+        report.expect(known.contains(&of_row(log, row)), &row.key, || {
             let OutboxRow { name, version, event_id, .. } = row;
             let service = &books.service;
             format!("{service} committed {name} v{version} ({event_id}), and it is in no topic")
@@ -133,7 +133,7 @@ impl<'a> Shelf<'a> {
         }
         match (self.inbox.get(&fact.id).copied(), self.parked.get(&fact.id).copied()) {
             (Some("handled"), _)
-            | (Some("parked"), Some("waiting" | "retrying" | "dead"))
+            | (Some("parked"), Some("waiting" | "retrying" | "dead" | "discarded"))
             | (Some("dead"), Some("dead" | "redriven" | "discarded"))
             | (None, Some(_)) => None,
             (Some(outcome), None) => {
@@ -157,7 +157,7 @@ pub(super) fn no_phantom(index: &Index<'_>, report: &mut Report) {
     for log in &index.evidence.topics {
         let Some(books) = index.evidence.books(&log.owner) else { continue };
         let ours = books.outbox.iter().filter(|row| row.topic == log.topic);
-        let rows: BTreeMap<Identity, &OutboxRow> = ours.map(|row| (of_row(row), row)).collect();
+        let rows: BTreeMap<String, &OutboxRow> = ours.map(|row| (of_row(log, row), row)).collect();
         let injected = |record: &&Logged| {
             index.poison_at(&log.topic, record.partition, record.offset).is_none()
         };

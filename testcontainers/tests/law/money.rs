@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use super::{Life, rows};
 
+/// The account by which our books know the partner.
+const PROVIDER: &str = "provider";
+
 #[derive(Deserialize)]
 struct Entry {
     cause: String,
@@ -42,19 +45,45 @@ pub(super) fn money(index: &Index<'_>, report: &mut Report) {
     let sales: BTreeMap<&str, &Sale> =
         sales.iter().map(|row| (row.order_id.as_str(), row)).collect();
     let mut own: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-    let customers = entries.iter().filter(|entry| entry.account.starts_with("customer:"));
-    for entry in customers {
-        let order = entry.order_id.as_deref().unwrap_or_default();
-        *own.entry((order, &entry.kind)).or_default() += entry.amount;
+    let mut outside: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    for entry in &entries {
+        let about = (entry.order_id.as_deref().unwrap_or_default(), entry.kind.as_str());
+        if entry.account == PROVIDER {
+            *outside.entry(about).or_default() += entry.amount;
+        }
+        if entry.account == PROVIDER || entry.account.starts_with("customer:") {
+            *own.entry(about).or_default() += entry.amount;
+        }
     }
-    let partner = partner(index);
     for life in Life::all(index) {
-        let sum = |kind| own.get(&(life.order, kind)).copied().unwrap_or_default();
-        let outside = |purpose| partner.get(&(life.order, purpose)).copied().unwrap_or_default();
-        let taken = outside("charge") - sum("charge");
-        let given = outside("refund") + sum("refund");
-        charged(&life, taken, given, report);
+        let moved = |kind| own.get(&(life.order, kind)).copied().unwrap_or_default();
+        charged(&life, -moved("charge"), moved("refund"), report);
         sold(&life, sales.get(life.order).copied(), report);
+    }
+    agreed(index, &outside, report);
+}
+
+/// The partner's ledger and ours say the same of each order, if anybody asked the partner.
+fn agreed(index: &Index<'_>, own: &BTreeMap<(&str, &str), i64>, report: &mut Report) {
+    let calls = &index.evidence.partner;
+    let acted = calls.iter().filter(|call| call.effective);
+    let mut theirs: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    for call in acted {
+        *theirs.entry((&call.subject, &call.purpose)).or_default() += call.amount;
+    }
+    for ((order, purpose), sum) in &theirs {
+        let ours = own.get(&(*order, *purpose)).copied().unwrap_or_default().abs();
+        report.expect(*sum == ours, order, || {
+            format!("the partner's {purpose} amounts to {sum}, our books say {ours}")
+        });
+    }
+    let mut unknown: Vec<_> = own.keys().filter(|about| !theirs.contains_key(*about)).collect();
+    unknown.retain(|_| !calls.is_empty());
+    for (order, purpose) in unknown {
+        report.found(
+            *order,
+            format!("our books have a {purpose} of which the partner knows nothing"),
+        );
     }
 }
 
@@ -85,15 +114,6 @@ fn balances(index: &Index<'_>, entries: &[Entry], report: &mut Report) {
     for (customer, sum) in sums {
         report.expect(sum == 0, "", || format!("{customer} has movements and no account"));
     }
-}
-
-/// What the partner took and gave for each order, by purpose.
-fn partner<'a>(index: &Index<'a>) -> BTreeMap<(&'a str, &'a str), i64> {
-    let mut sums = BTreeMap::new();
-    for call in index.evidence.partner.iter().filter(|call| call.effective) {
-        *sums.entry((call.subject.as_str(), call.purpose.as_str())).or_default() += call.amount;
-    }
-    sums
 }
 
 fn charged(life: &Life<'_>, taken: i64, given: i64, report: &mut Report) {

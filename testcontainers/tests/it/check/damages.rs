@@ -260,6 +260,10 @@ pub(super) const DAMAGES: &[Damage] = &[
         }
         add(sim.find("payments", "account", &["ann"]), "balance", -1990);
     }),
+    damage("a charge in the books that the partner never made", &["I8"], |sim| {
+        let order = sim.evidence.partner[0].subject.clone();
+        sim.evidence.partner.retain(|call| call.subject != order);
+    }),
     damage("a movement whose sides do not balance", &["I8"], |sim| {
         add(sim.find("payments", "money_ledger", &["shop", "charge"]), "amount", 1);
     }),

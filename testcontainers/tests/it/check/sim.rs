@@ -224,6 +224,8 @@ impl Sim {
             let attributes = [
                 ("messaging.message.id", said.id.to_string()),
                 ("messaging.consumer.group.name", group),
+                ("messaging.destination.partition.id", partition.to_string()),
+                ("messaging.kafka.offset", offset.to_string()),
             ];
             let label = format!("process {topic}");
             let span =

@@ -258,7 +258,7 @@ impl Story<'_> {
         let reserved = self.reserve(placed);
         self.reservation("reserved");
         if partner {
-            self.sim.partner(&self.order, "charge", TOTAL);
+            self.ask_partner(&reserved);
         } else {
             self.move_money("charge", &reserved);
         }
@@ -305,6 +305,17 @@ impl Story<'_> {
         for (account, amount) in [("customer:ann", sign * TOTAL), ("shop", -sign * TOTAL)] {
             self.effect("payments", because.id, format!("{kind} {account}"));
             let row = json!({ "cause": because.id, "account": account, "kind": kind,
+                "order_id": self.order, "amount": amount });
+            self.sim.row("payments", "money_ledger", row);
+        }
+    }
+
+    /// The partner took it, and the books say so.
+    fn ask_partner(&mut self, because: &Said) {
+        self.sim.partner(&self.order, "charge", TOTAL);
+        for (account, amount) in [("provider", -TOTAL), ("shop", TOTAL)] {
+            self.effect("payments", because.id, format!("charge {account}"));
+            let row = json!({ "cause": because.id, "account": account, "kind": "charge",
                 "order_id": self.order, "amount": amount });
             self.sim.row("payments", "money_ledger", row);
         }
