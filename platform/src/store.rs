@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::consume::arrive::Incoming;
 use crate::emit::Announced;
 use crate::kafka::shard_of;
+use crate::plant::{self, Plant};
 use crate::{Fault, Tx};
 
 /// Versions by topic and key.
@@ -204,7 +205,12 @@ impl Rows {
         self.topic.push(fact.topic.name);
         self.name.push(fact.name);
         self.key.push(fact.key.clone());
-        self.version.push(version);
+        self.version.push(if plant::is(Plant::VersionByClock) {
+            // Milliseconds of now are far below 2^63.
+            (fact.occurred_at.datetime().unix_timestamp_nanos() / 1_000_000) as i64
+        } else {
+            version
+        });
         self.payload.push(millrace_contract::frame(schema_id, &fact.datum));
         self.correlation.push(fact.cause.correlation.clone());
         self.causation.push(fact.cause.causation.map(EventId::uuid));

@@ -19,7 +19,7 @@ use super::poll::Link;
 use super::reaction::{Failure, Room, guarded};
 use super::turn::Condemned;
 use super::view::{self, Begin};
-use super::{Conditions, room, tell};
+use super::{Conditions, planted, room, tell};
 use crate::control::{Pauses, free};
 use crate::core::Core;
 use crate::{Fault, Poison, fail};
@@ -393,5 +393,5 @@ fn partition(record: &Record) -> Partition {
 
 /// The offset after the last record of each partition.
 fn next_offsets(part: &[Record]) -> BTreeMap<Partition, i64> {
-    part.iter().map(|record| (partition(record), record.position.offset + 1)).collect()
+    part.iter().map(|record| (partition(record), planted::next(record.position.offset))).collect()
 }

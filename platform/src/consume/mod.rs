@@ -8,6 +8,7 @@ pub(crate) mod arrive;
 mod assign;
 mod batch;
 mod careful;
+mod planted;
 mod poll;
 pub(crate) mod reaction;
 mod room;

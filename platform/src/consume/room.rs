@@ -7,10 +7,12 @@ use millrace_contract::EventId;
 
 use super::arrive::{Content, Incoming};
 use super::assign::Partition;
+use super::planted;
 use super::reaction::{Failure, Reaction, Read, Room, Table};
 use super::turn::{Condemned, Fate, Turn};
 use crate::core::{Core, in_time};
 use crate::parking;
+use crate::plant::{self, Plant};
 use crate::service::{Sweep, WorkingSet};
 use crate::store::{self, Versions};
 use crate::{Fault, Poison, Tx, fail};
@@ -36,8 +38,20 @@ pub(super) async fn handle(
     batch: &mut [Incoming<'_>],
     mut condemned: Condemned,
 ) -> Result<(), Failure> {
+    // The offsets are stored all the same.
+    if plant::is_turn(Plant::OffsetBeforeCommit, 10) {
+        return Ok(());
+    }
     let mut tx = core.begin().await?;
     let repeated = admit(core, &mut tx, batch, &mut condemned).await?;
+    if plant::is(Plant::InboxBefore) {
+        tx.commit().await?;
+        if plant::is_turn(Plant::InboxBefore, 10) {
+            return Ok(());
+        }
+        tx = core.begin().await?;
+    }
+    planted::condemn(batch.len(), &mut condemned);
     fail::point("consume.after_inbox");
     let fresh = || batch.iter().enumerate().filter(|(index, _)| !repeated.contains(index));
     if fresh().next().is_none() {
@@ -52,6 +66,7 @@ pub(super) async fn handle(
     count_repeats(core, &turn);
     store::save_last_versions(&mut tx, &turn.applied).await?;
     let told = parking::park(core, &mut tx, &room.facts(), &turn).await?;
+    planted::forget(&mut tx, batch).await?;
     fail::point("consume.before_commit");
     tx.commit().await?;
     fail::point("consume.after_commit");
@@ -88,7 +103,7 @@ async fn admit(
             false => seen.get(&incoming.id).copied().or_else(stored),
         };
         match before {
-            Some(digest) if digest != incoming.digest => {
+            Some(digest) if digest != incoming.digest && !plant::is(Plant::InboxWithoutDigest) => {
                 let text = format!("event {} was there before with another body", incoming.id);
                 condemned.insert(index, Poison::coded("id_collision", text));
                 incoming.id = incoming.record.derived_id();

@@ -206,6 +206,9 @@ impl Publisher {
             None => Some(row.key.as_bytes()),
             Some(raw) => raw.key.as_deref(),
         };
+        if row.raw.is_some() && plant::is(Plant::LetterElsewhere) {
+            record.partition = Some(0);
+        }
         record.timestamp = row.raw.as_ref().and_then(|raw| raw.timestamp_ms);
         let began = Instant::now();
         loop {

@@ -7,6 +7,7 @@ use crate::Poison;
 use crate::consume::arrive::{Headers, Record};
 use crate::core::Core;
 use crate::kafka::Names;
+use crate::plant::{self, Plant};
 
 /// Longest message and chain in a note, in bytes.
 const MESSAGE_MAX: usize = 2 * 1024;
@@ -78,6 +79,9 @@ impl Letter<'_> {
             ("dlq_operation_id", fault.operation.map(|id| id.to_string())),
         ];
         let mut headers = self.record.headers.clone().unwrap_or_default();
+        if plant::is(Plant::LetterWithoutHeaders) {
+            headers.clear();
+        }
         let given = |(name, value): (&str, Option<String>)| {
             value.map(|value| (name.to_owned(), Some(value.into_bytes())))
         };

@@ -19,6 +19,7 @@ use crate::consume::arrive::Incoming;
 use crate::consume::reaction::{Failure, Read};
 use crate::consume::turn::{Fate, Turn, Waits};
 use crate::core::Core;
+use crate::plant::{self, Plant};
 use crate::{Fault, FaultPolicy, Poison, Tx};
 use store::{KeyState, NewKey, Row, Status};
 
@@ -44,6 +45,7 @@ pub(crate) async fn park(
     for (index, fate) in turn.fates.iter().enumerate() {
         let incoming = &turn.batch[index];
         let row = match fate {
+            Some(Fate::Failed(_)) if plant::is(Plant::PoisonSkipped) => continue,
             Some(Fate::Failed(poison)) => {
                 let sentence = sentence(policy(reads, incoming), incoming, poison, 1);
                 keys.entry(key_of(incoming)).or_insert_with(|| NewKey {
@@ -83,6 +85,9 @@ pub(crate) async fn park(
     let letters: Vec<Letter<'_>> = rows.iter().filter_map(|row| row.letter(core)).collect();
     tell(core, &rows);
     store::announce_letters(tx, core, &letters).await?;
+    if plant::is(Plant::LetterTwice) {
+        store::announce_letters(tx, core, &letters).await?;
+    }
     Ok(!letters.is_empty())
 }
 

@@ -13,6 +13,7 @@ use crate::consume::arrive::{Headers, Incoming};
 use crate::consume::turn::Waits;
 use crate::core::Core;
 use crate::kafka::shard_of;
+use crate::plant::{self, Plant};
 use crate::{Fault, Poison, Tx};
 
 /// What a parked key waits for.
@@ -279,13 +280,27 @@ pub(crate) async fn announce_letters(
     .bind(letters.iter().map(|letter| shard_of(letter.key)).collect::<Vec<_>>())
     .bind(letters.iter().map(|_| "dead_letter").collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| letter.key).collect::<Vec<_>>())
-    .bind(letters.iter().map(|letter| letter.record.payload.clone()).collect::<Vec<_>>())
-    .bind(letters.iter().map(|letter| letter.record.key.clone()).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| planted_payload(letter)).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| planted_key(letter)).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| headers(Some(&letter.headers()))).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| letter.record.timestamp_ms).collect::<Vec<_>>())
     .execute(tx.db())
     .await?;
     Ok(())
+}
+
+/// The key of a dead letter, unless a defect is planted.
+fn planted_key(letter: &Letter<'_>) -> Option<Vec<u8>> {
+    letter.record.key.clone().filter(|_| !plant::is(Plant::LetterWithoutKey))
+}
+
+/// The payload of a dead letter, unless a defect is planted.
+fn planted_payload(letter: &Letter<'_>) -> Option<Vec<u8>> {
+    let mut payload = letter.record.payload.clone();
+    if plant::is(Plant::LetterEncodedAgain) {
+        payload.get_or_insert_default().push(0);
+    }
+    payload
 }
 
 /// How much waits now.

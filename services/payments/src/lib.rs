@@ -4,6 +4,7 @@
 pub mod domain;
 pub mod http;
 mod on;
+mod planted;
 pub mod provider;
 pub mod settings;
 pub mod store;

@@ -8,6 +8,7 @@ use schemas::{Currency, CustomerId, Money, OrderId};
 use uuid::Uuid;
 
 use crate::domain::{Charge, Posting, Purse, State, Till};
+use crate::planted;
 use crate::settings::{Provider, Settings};
 
 /// The rows a batch needs.
@@ -42,7 +43,7 @@ impl WorkingSet for Till {
     async fn save(self, tx: &mut Tx) -> Result<(), Fault> {
         save_accounts(tx, &self.changed_accounts().collect::<Vec<_>>()).await?;
         save_charges(tx, &self.changed_charges().collect::<Vec<_>>()).await?;
-        save_postings(tx, self.postings()).await
+        save_postings(tx, &planted::postings(self.postings())).await
     }
 }
 

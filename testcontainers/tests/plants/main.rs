@@ -74,8 +74,11 @@ async fn plants(args: &Args) -> Result<usize> {
         false => args.plant.iter().copied().map(Some).collect(),
     };
     let mut wrong = 0;
+    let mut last = tokio::spawn(async {});
     for plant in wanted {
-        let run::Outcome { verdict, took } = run::one(&ground, plant).await?;
+        let run::Outcome { verdict, took, closing } = run::one(&ground, plant).await?;
+        last.await?;
+        last = closing;
         let broken = verdict.broken();
         let wants: &[&str] = plant.map_or(&[], Plant::breaks);
         let found = match plant {
@@ -98,5 +101,6 @@ async fn plants(args: &Args) -> Result<usize> {
             eprintln!("{verdict}");
         }
     }
+    last.await?;
     Ok(wrong)
 }

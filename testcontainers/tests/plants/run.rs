@@ -6,6 +6,7 @@ use anyhow::Result;
 use harness::check::{Collector, Evidence, TRANSPORT, Verdict, judge};
 use harness::{Ground, eventually};
 use millrace::plant::{self, Plant};
+use tokio::task::JoinHandle;
 
 use crate::law::{self, LAW};
 use crate::shop::{Shop, services};
@@ -20,6 +21,8 @@ const REST_MAX: Duration = Duration::from_secs(20);
 pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
     pub(crate) took: Duration,
+    /// The shop closes beside the next run.
+    pub(crate) closing: JoinHandle<()>,
 }
 
 /// Plants a defect, works, and judges.
@@ -35,9 +38,8 @@ pub(crate) async fn one(ground: &Ground, plant: Option<Plant>) -> Result<Outcome
     let evidence = at_rest(&shop).await?;
     let verdict = judge(&evidence, &[TRANSPORT, LAW]);
     plant::only(None);
-    let took = began.elapsed();
-    shop.close().await;
-    Ok(Outcome { verdict, took })
+    let (took, closing) = (began.elapsed(), tokio::spawn(shop.close()));
+    Ok(Outcome { verdict, took, closing })
 }
 
 /// What is known when nothing changes any more.

@@ -6,13 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use harness::check::{History, Poison};
 use harness::{Ground, World, eventually};
-use millrace::{Currency, Money, Running, Service};
+use millrace::{Config, Currency, Money, Running, Service};
 use ops::{Endpoints, Product, Retailer};
 use schemas::{CustomerId, EVENTS, Sku, StoreId, topics};
 use uuid::Uuid;
 
 /// A defect may keep the shop from opening in full; then the work begins all the same.
 const SOON: Duration = Duration::from_secs(8);
+/// A relay that shares rows with another looks for them all the time.
+const RESTLESS: Duration = Duration::from_millis(10);
 const STOP_MAX: Duration = Duration::from_secs(10);
 
 const SERVICES: [fn() -> Service; 6] = [
@@ -48,11 +50,17 @@ impl Shop {
         world.create_topics(topics::ALL).await?;
         world.register(EVENTS.iter().map(|event| (event.subject(), event.schema))).await?;
         let early = SERVICES.iter().filter(|service| service().name() != "sales");
-        let mounting = early.map(|service| world.mount(service()));
+        let restless = |config: &mut Config| {
+            if instances > 1 {
+                config.outbox.poll = RESTLESS;
+            }
+        };
+        let mounting = early.map(|service| world.mount_with(service(), restless));
         let mut running = futures::future::try_join_all(mounting).await?;
         for _ in 1..instances {
-            running.push(world.mount(orders::service()).await?);
-            running.push(world.mount(stock::service()).await?);
+            for service in [orders::service(), stock::service()] {
+                running.push(world.mount_with(service, restless).await?);
+            }
         }
         let url = |running: &Running| (running.name().to_owned(), running.url().to_owned());
         let endpoints =
@@ -103,6 +111,14 @@ impl Shop {
     pub(crate) async fn open_sales(&mut self) -> Result<()> {
         self.running.push(self.world.mount(sales::service()).await?);
         Ok(())
+    }
+
+    /// Sales stops with what it holds unhandled, and comes back.
+    pub(crate) async fn restart_sales(&mut self) -> Result<()> {
+        let sales = self.running.iter().position(|running| running.name() == "sales");
+        let sales = self.running.swap_remove(sales.context("sales is open")?);
+        drop(tokio::time::timeout(STOP_MAX, sales.stop()).await);
+        self.open_sales().await
     }
 
     /// A service that is mounted.

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use harness::check::{Act, Poison, Seen, digest_of_headers, sha256};
 use harness::eventually;
 use millrace::Event;
-use millrace::admin::RawRecord;
+use millrace::admin::{RawRecord, Record};
 use ops::ClientError;
 use schemas::{CustomerId, OrderId, OrderPlaced, topics};
 use uuid::Uuid;
@@ -16,9 +16,9 @@ use uuid::Uuid;
 use crate::shop::Shop;
 
 const BEFORE_SALES: usize = 4;
-const CROWD: usize = 64;
+const CROWD: usize = 44;
 const AT_ONCE: usize = 8;
-const HELD: usize = 12;
+const HELD: usize = 10;
 const LATE: usize = 6;
 const POISONS: usize = 3;
 /// What has not happened by then will not happen.
@@ -79,12 +79,13 @@ async fn cancel(shop: &Shop, order: OrderId) {
     }
 }
 
-/// Sales is busy while orders are paid and cancelled: it learns of both at once.
-async fn cancelled_when_paid(shop: &Shop) -> Result<()> {
+/// Sales is busy while orders are paid and cancelled, and stops before it has handled any of it: it
+/// learns of both at once when it is back.
+async fn cancelled_when_paid(shop: &mut Shop) -> Result<()> {
     shop.service("sales")?.hold();
     let mut orders = Vec::new();
     for number in 0..HELD {
-        orders.extend(place(shop, number * 12).await);
+        orders.extend(place(shop, number % 5 * 2).await);
     }
     for order in &orders {
         let paid = eventually(SOON, "the order is paid", async || match look(shop, *order).await {
@@ -94,7 +95,7 @@ async fn cancelled_when_paid(shop: &Shop) -> Result<()> {
         drop(paid.await);
         cancel(shop, *order).await;
     }
-    shop.service("sales")?.release();
+    shop.restart_sales().await?;
     let ending = orders.iter().map(|order| ended(shop, *order));
     futures::future::join_all(ending).await;
     Ok(())
@@ -141,33 +142,48 @@ async fn poison(shop: &mut Shop) -> Result<()> {
     let records = admin.read_all(&topic).await?;
     let model = records.iter().find(|record| record.header("ce_type") == Some(OrderPlaced::NAME));
     let Some(model) = model else { return Ok(()) };
-    for _ in 0..POISONS {
-        let order = Uuid::now_v7().to_string();
-        let mut headers = model.headers.clone();
-        for (name, value) in &mut headers {
-            let new = match name.as_str() {
-                "ce_id" => Uuid::now_v7().to_string(),
-                "ce_subject" | "ce_partitionkey" | "ce_correlationid" => order.clone(),
-                "ce_sequence" => format!("{:020}", 1),
-                _ => continue,
-            };
-            *value = Some(new.into_bytes());
-        }
-        let mut payload = model.payload.clone().unwrap_or_default();
-        payload.pop();
-        let (key, payload) = (Some(order.into_bytes()), Some(payload));
+    let mut bad = vec![(other_body(model), Some(vec!["stock".to_owned()]))];
+    bad.extend((0..POISONS).map(|_| (cut_off(model), None)));
+    for (record, refused_by) in bad {
         let poison = Poison {
             topic: topics::ORDER_EVENTS.name.to_owned(),
             partition: 0,
             offset: 0,
-            key: key.as_deref().map(sha256),
-            value: payload.as_deref().map(sha256),
-            headers: digest_of_headers(&headers),
-            refused_by: None,
+            key: record.key.as_deref().map(sha256),
+            value: record.payload.as_deref().map(sha256),
+            headers: digest_of_headers(&record.headers),
+            refused_by,
         };
-        let record = RawRecord { partition: None, key, payload, headers };
         let (partition, offset) = admin.produce(&topic, record).await?;
         shop.poisons.push(Poison { partition, offset, ..poison });
     }
     Ok(())
+}
+
+/// Another customer under the identity of a fact. The view knows the fact and takes no notice.
+fn other_body(model: &Record) -> RawRecord {
+    let mut payload = model.payload.clone().unwrap_or_default();
+    if let Some(at) = payload.windows(4).position(|word| word == b"rich") {
+        payload[at..at + 4].copy_from_slice(b"poor");
+    }
+    let (key, headers) = (model.key.clone(), model.headers.clone());
+    RawRecord { partition: None, key, payload: Some(payload), headers }
+}
+
+/// A fact of an order of its own that ends too early.
+fn cut_off(model: &Record) -> RawRecord {
+    let order = Uuid::now_v7().to_string();
+    let mut headers = model.headers.clone();
+    for (name, value) in &mut headers {
+        let new = match name.as_str() {
+            "ce_id" => Uuid::now_v7().to_string(),
+            "ce_subject" | "ce_partitionkey" | "ce_correlationid" => order.clone(),
+            "ce_sequence" => format!("{:020}", 1),
+            _ => continue,
+        };
+        *value = Some(new.into_bytes());
+    }
+    let mut payload = model.payload.clone().unwrap_or_default();
+    payload.pop();
+    RawRecord { partition: None, key: Some(order.into_bytes()), payload: Some(payload), headers }
 }
