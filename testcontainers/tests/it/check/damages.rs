@@ -559,13 +559,13 @@ fn viewed(sim: &mut Sim, order: &str, more: i64) {
 }
 
 fn row_of<'a>(sim: &'a mut Sim, service: &str, name: &str) -> &'a mut harness::check::OutboxRow {
-    let rows = sim.books(service).outbox.iter_mut();
-    rows.filter(|row| row.name == name).last().expect("a row")
+    let mut rows = sim.books(service).outbox.iter_mut();
+    rows.rfind(|row| row.name == name).expect("a row")
 }
 
 fn row_for(sim: &mut Sim, service: &str, name: &str, key: &str) -> harness::check::OutboxRow {
-    let rows = sim.books(service).outbox.iter();
-    rows.filter(|row| row.name == name && row.key == key).next_back().expect("a row").clone()
+    let mut rows = sim.books(service).outbox.iter();
+    rows.rfind(|row| row.name == name && row.key == key).expect("a row").clone()
 }
 
 fn charges(sim: &mut Sim, order: &str, kind: &str) -> Vec<Value> {
