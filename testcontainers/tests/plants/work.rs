@@ -19,6 +19,9 @@ const BEFORE_SALES: usize = 4;
 const CROWD: usize = 44;
 const AT_ONCE: usize = 8;
 const HELD: usize = 10;
+const SOLD: usize = 3;
+/// Placed, reserved, paid, sold.
+const FACTS_UNTIL_SOLD: u64 = 4;
 const LATE: usize = 6;
 const POISONS: usize = 3;
 /// What has not happened by then will not happen.
@@ -33,6 +36,7 @@ pub(crate) async fn all(shop: &mut Shop) -> Result<()> {
     let crowd = futures::stream::iter(0..CROWD).map(|number| place(shop, number));
     let orders: Vec<Option<OrderId>> = crowd.buffer_unordered(AT_ONCE).collect().await;
     cancelled_when_paid(shop).await?;
+    cancelled_when_sold(shop).await?;
     let orders: Vec<OrderId> = orders.into_iter().flatten().collect();
     let ending = orders.iter().map(|order| ended(shop, *order));
     futures::future::join_all(ending).await;
@@ -101,6 +105,28 @@ async fn cancelled_when_paid(shop: &mut Shop) -> Result<()> {
     Ok(())
 }
 
+/// Orders is busy while everything is done for its orders, and hears of it after the customer has
+/// changed his mind.
+async fn cancelled_when_sold(shop: &Shop) -> Result<()> {
+    shop.service("orders")?.hold();
+    let mut orders = Vec::new();
+    for number in 0..SOLD {
+        orders.extend(place(shop, number * 2).await);
+    }
+    for order in &orders {
+        let sold = eventually(SOON, "the order is sold", async || match seen(shop, *order).await {
+            Some(seen) if seen.version >= FACTS_UNTIL_SOLD => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        drop(sold.await);
+        cancel(shop, *order).await;
+    }
+    shop.service("orders")?.release();
+    let ending = orders.iter().map(|order| ended(shop, *order));
+    futures::future::join_all(ending).await;
+    Ok(())
+}
+
 async fn ended(shop: &Shop, order: OrderId) {
     let ended = eventually(SOON, "the order ends", async || match look(shop, order).await {
         Some(status) if !["placed", "reserved", "paid"].contains(&status.as_str()) => Ok(()),
@@ -112,13 +138,18 @@ async fn ended(shop: &Shop, order: OrderId) {
 
 /// The status a customer sees.
 async fn look(shop: &Shop, order: OrderId) -> Option<String> {
+    Some(seen(shop, order).await?.status)
+}
+
+/// What a customer sees.
+async fn seen(shop: &Shop, order: OrderId) -> Option<Seen> {
     let text = order.to_string();
     let op = shop.history.invoke("rich", Act::Read, None, Some(&text), None);
     match shop.retailer.order(order, None).await {
         Ok(view) => {
-            let seen = Seen { status: view.status.clone(), version: view.version };
-            shop.history.ok(op, Some(&text), view.status.as_bytes(), Some(seen));
-            Some(view.status)
+            let seen = Seen { status: view.status, version: view.version };
+            shop.history.ok(op, Some(&text), seen.status.as_bytes(), Some(seen.clone()));
+            Some(seen)
         }
         Err(error) => {
             shop.history.info(op, error.to_string());
