@@ -114,7 +114,7 @@ fn endpoints(house: &House, fleet: &Fleet) -> Result<Endpoints> {
 }
 
 impl Teams<'_> {
-    /// Everything that happens to the instances, one after the other.
+    /// Everything that happens to the instances.
     async fn change(&self) -> Result<Seen> {
         let mut seen = Seen::default();
         let (mut begun, mut before) = (Instant::now(), self.placed());
@@ -137,17 +137,8 @@ impl Teams<'_> {
         seen.repeated = (self.sum(DUPLICATES).await?, published.repeated);
         changed(&mut seen, "stock/3 left in good order");
 
-        let frozen = self.fleet.instance("payments/3")?;
-        frozen.signal(Signal::Stop).await;
-        self.until_members("payments", 2).await?;
-        // It still believes that its partitions are its own.
-        frozen.signal(Signal::Continue).await;
-        self.until_members("payments", 3).await?;
-        changed(&mut seen, "payments/3 froze, was missed and woke up");
-
-        self.fleet.instance("sales/3")?.kill().await;
-        self.until_members("sales", 2).await?;
-        changed(&mut seen, "sales/3 was killed with -9");
+        tokio::try_join!(self.freeze_and_wake("payments/3"), self.kill("sales/3"))?;
+        changed(&mut seen, "payments/3 froze and woke up, sales/3 was killed");
         Ok(seen)
     }
 
@@ -168,6 +159,21 @@ impl Teams<'_> {
         try_join_all(joining).await?;
         try_join_all(TEAMS.map(|team| self.until_members(team, 1 + JOINING.len()))).await?;
         Ok(())
+    }
+
+    /// When it wakes up it is no member any more, and believes that its partitions are its own.
+    async fn freeze_and_wake(&self, name: &str) -> Result<()> {
+        let frozen = self.fleet.instance(name)?;
+        frozen.signal(Signal::Stop).await;
+        self.until_members(frozen.service(), 2).await?;
+        frozen.signal(Signal::Continue).await;
+        self.until_members(frozen.service(), 3).await
+    }
+
+    async fn kill(&self, name: &str) -> Result<()> {
+        let killed = self.fleet.instance(name)?;
+        killed.kill().await;
+        self.until_members(killed.service(), 2).await
     }
 
     async fn until_members(&self, service: &str, wanted: usize) -> Result<()> {
