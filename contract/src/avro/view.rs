@@ -174,8 +174,8 @@ impl Write<'_> {
                 Writer::new(out).long(long);
             }
             Shape::Float => {
-                let float = float(value).ok_or_else(|| wanted("a number"))? as f32;
-                out.extend_from_slice(&float.to_le_bytes());
+                let single = single(value).ok_or_else(|| wanted("a number of 32 bits"))?;
+                out.extend_from_slice(&single.to_le_bytes());
             }
             Shape::Double => {
                 let double = float(value).ok_or_else(|| wanted("a number"))?;
@@ -331,6 +331,13 @@ fn float(value: &Value) -> Option<f64> {
         Some("-inf") => Some(f64::NEG_INFINITY),
         _ => value.as_f64(),
     }
+}
+
+/// A finite number does not become an infinite one.
+fn single(value: &Value) -> Option<f32> {
+    let double = float(value)?;
+    let single = double as f32;
+    (single.is_finite() || !double.is_finite()).then_some(single)
 }
 
 fn characters(bytes: &[u8]) -> Value {
