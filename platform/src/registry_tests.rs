@@ -245,10 +245,11 @@ async fn ids_that_nobody_registered_do_not_flood_the_registry() {
     assert!(begun.elapsed().as_secs_f64() >= paced, "{:?}", begun.elapsed());
     assert_eq!(world.calls(), 200, "each was asked for once");
     let paced = Instant::now();
-    for id in 1..=200 {
+    for id in 1..=1000 {
         assert_eq!(world.registry.schema(id).await.as_deref(), Ok(SCHEMA));
     }
-    assert!(paced.elapsed() < Duration::from_secs(1), "what is there waits for no pace");
+    // At the pace of the absent ones it would take nine seconds.
+    assert!(paced.elapsed() < Duration::from_secs(7), "what is there waits for no pace");
 }
 
 #[tokio::test]
