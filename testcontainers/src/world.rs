@@ -1,6 +1,7 @@
 //! A world of its own on a shared ground: topics and groups under a prefix nobody else has, a
 //! database for each service, and one place where the spans of all of them arrive.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct World {
     ground: Ground,
     prefix: String,
     databases: Mutex<Vec<String>>,
+    /// Topics it has made, on the broker's side of names.
+    topics: Mutex<BTreeSet<String>>,
     traces: Arc<Traces>,
 }
 
@@ -39,7 +42,13 @@ impl World {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("w{}x{count}.", std::process::id());
         let traces = Arc::new(Traces::start()?);
-        Ok(Self { ground: ground.clone(), prefix, databases: Mutex::default(), traces })
+        Ok(Self {
+            ground: ground.clone(),
+            prefix,
+            databases: Mutex::default(),
+            topics: Mutex::default(),
+            traces,
+        })
     }
 
     /// A world without a prefix, for a ground that holds only this one.
@@ -85,7 +94,11 @@ impl World {
     pub async fn create_topics(&self, topics: &[&Topic]) -> Result<()> {
         let declared = topics.iter().map(|topic| TopicSpec::from(*topic));
         let all = declared.chain(millrace::control::own_topics(topics));
-        let specs: Vec<TopicSpec> = all.map(|spec| spec.prefixed(&self.prefix)).collect();
+        let mut specs: Vec<TopicSpec> = all.map(|spec| spec.prefixed(&self.prefix)).collect();
+        {
+            let mut made = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+            specs.retain(|spec| made.insert(spec.name.clone()));
+        }
         self.ground.create_topics(&specs).await
     }
 
