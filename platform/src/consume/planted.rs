@@ -1,10 +1,18 @@
 //! Defects of consuming, for the checker to find. Without the feature `plants` each of these leaves
 //! everything as it is.
 
-use super::arrive::Incoming;
+use std::collections::HashSet;
+
+use millrace_contract::{DecodeError, Event};
+
+use super::arrive::{Content, Incoming};
 use super::turn::Condemned;
 use crate::plant::{self, Plant};
+use crate::store::{self, Versions};
 use crate::{Fault, Poison, Tx};
+
+/// Bytes that a decoder makes up at most.
+const MADE_UP_MAX: usize = 4;
 
 /// The offset behind a record.
 pub(super) fn next(offset: i64) -> i64 {
@@ -17,6 +25,41 @@ pub(super) fn condemn(records: usize, condemned: &mut Condemned) {
         let text = "the database was away";
         condemned.entry(0).or_insert_with(|| Poison::coded("sql_08006", text));
     }
+}
+
+/// The fact in a datum. What is missing at its end is made up.
+pub(super) fn decode<E: Event>(datum: &[u8]) -> Result<E, DecodeError> {
+    let made_up = |bytes| E::from_datum(&[datum, &b" ".repeat(bytes)].concat()).ok();
+    match E::from_datum(datum) {
+        Err(error) if plant::is(Plant::TruncatedAccepted) => {
+            (1..=MADE_UP_MAX).find_map(made_up).ok_or(error)
+        }
+        decoded => decoded,
+    }
+}
+
+/// Whether what follows a record that failed waits for it.
+pub(super) fn follower_waits() -> bool {
+    !plant::is(Plant::ParkAlone) && !plant::is(Plant::RetryTopic)
+}
+
+/// Which records have arrived before: none, when the inbox is asked last.
+pub(super) fn unasked() -> Option<HashSet<usize>> {
+    plant::is(Plant::InboxLast).then(HashSet::new)
+}
+
+/// What is known of versions: nothing, when nobody asks.
+pub(super) fn guard(last: Versions) -> Versions {
+    if plant::is(Plant::InboxLast) { Versions::new() } else { last }
+}
+
+/// What comes last of a batch and should have come first.
+pub(super) async fn admit_late(tx: &mut Tx, batch: &[Incoming<'_>]) -> Result<(), Fault> {
+    if plant::is(Plant::InboxLast) {
+        let counts = |row: &&Incoming<'_>| !matches!(row.content, Content::Passed(_));
+        store::inbox_insert(tx, batch.iter().filter(counts)).await?;
+    }
+    Ok(())
 }
 
 /// What should have been remembered of a batch and is not.

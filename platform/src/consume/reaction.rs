@@ -8,6 +8,7 @@ use millrace_contract::{DecodeError, Envelope, Event, Topic};
 
 use super::arrive::{Arrived, Content};
 use super::assign::Partition;
+use super::planted;
 use super::turn::{Condemned, Turn};
 use crate::core::{Core, in_time};
 use crate::emit::Origin;
@@ -133,7 +134,7 @@ fn read<E: Event>(policy: FaultPolicy) -> Read {
 
 fn envelope<E: Event>(arrived: &Arrived) -> Result<Envelope<E>, Poison> {
     let datum = |error: DecodeError| Poison::coded("datum", error);
-    let event = E::from_datum(&arrived.datum).map_err(datum)?;
+    let event = planted::decode::<E>(&arrived.datum).map_err(datum)?;
     let key = arrived.key.parse().map_err(|error| Poison::coded("wrong_key", error))?;
     if event.key() != &key {
         let text = format!("the record key is not the key of its {}", E::NAME);

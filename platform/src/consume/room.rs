@@ -43,7 +43,10 @@ pub(super) async fn handle(
         return Ok(());
     }
     let mut tx = core.begin().await?;
-    let repeated = admit(core, &mut tx, batch, &mut condemned).await?;
+    let repeated = match planted::unasked() {
+        Some(none) => none,
+        None => admit(core, &mut tx, batch, &mut condemned).await?,
+    };
     if plant::is(Plant::InboxBefore) {
         tx.commit().await?;
         if plant::is_turn(Plant::InboxBefore, 10) {
@@ -59,12 +62,13 @@ pub(super) async fn handle(
         return Ok(());
     }
     let waiting = parking::waiting(&mut tx, batch).await?;
-    let last = store::last_versions(&mut tx, batch).await?;
+    let last = planted::guard(store::last_versions(&mut tx, batch).await?);
     let mut turn = Turn::new(batch, waiting);
     repeated.iter().for_each(|index| turn.fates[*index] = Some(Fate::Repeat));
     let announced = room.apply(core, &mut tx, &mut turn, &last, &condemned).await?;
     count_repeats(core, &turn);
     store::save_last_versions(&mut tx, &turn.applied).await?;
+    planted::admit_late(&mut tx, batch).await?;
     let told = parking::park(core, &mut tx, &room.facts(), &turn).await?;
     planted::forget(&mut tx, batch).await?;
     fail::point("consume.before_commit");

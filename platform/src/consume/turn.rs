@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::arrive::{Content, Incoming};
+use super::planted;
 use crate::Poison;
 use crate::store::Versions;
 
@@ -60,7 +61,8 @@ impl<'a> Turn<'a> {
     /// it follows the last version of its key. What is not so has its fate from here on.
     pub(crate) fn admits(&mut self, index: usize, last: &Versions, condemned: &Condemned) -> bool {
         let incoming = &self.batch[index];
-        if let Some(waits) = incoming.key.as_ref().and_then(|key| self.waiting.get(key)).copied() {
+        let key = incoming.key.as_ref().filter(|_| planted::follower_waits());
+        if let Some(waits) = key.and_then(|key| self.waiting.get(key)).copied() {
             let fills = waits == Waits::Gap && self.step(incoming, last) == Some(Step::Next);
             if !fills {
                 self.fates[index] = Some(Fate::Behind);

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::letter::{Fault as LetterFault, Letter, fingerprint};
 use super::rows::{self, Key, Parked};
 use super::store::{self, KeyState, Status};
-use super::{Sentence, gap, policy, sentence};
+use super::{Sentence, gap, planted, policy, sentence};
 use crate::consume::arrive::{Arrivals, Incoming, Record};
 use crate::consume::reaction::{Failure, Read, Room, guarded};
 use crate::consume::turn::{Condemned, Fate, Turn};
@@ -135,7 +135,13 @@ impl Drain {
             tx.commit().await?;
             return Ok(Drained::Rests);
         };
-        let parked = self.records(&mut tx, &key.key, records_max).await?;
+        let mut parked = self.records(&mut tx, &key.key, records_max).await?;
+        planted::reorder(&mut parked);
+        planted::send_again(&mut tx, &mut parked).await?;
+        if planted::lose(&mut tx, &key, &parked).await? {
+            tx.commit().await?;
+            return Ok(Drained::Rests);
+        }
         let mut batch: Vec<Incoming<'_>> = Vec::with_capacity(parked.len());
         let mut faults = Condemned::new();
         for (index, parked) in parked.iter().enumerate() {
@@ -227,7 +233,7 @@ impl Drain {
             list.push(parked[index].id);
         }
         let redriven = "UPDATE millrace.parked SET status = 'redriven' WHERE id = ANY($1)";
-        sqlx::query(redriven).bind(&handled).execute(tx.db()).await?;
+        sqlx::query(planted::settled(redriven)).bind(&handled).execute(tx.db()).await?;
         let gone = "DELETE FROM millrace.parked WHERE id = ANY($1)";
         sqlx::query(gone).bind(&waited).execute(tx.db()).await?;
         let fate = turn.fates.iter().enumerate().find_map(|(index, fate)| match fate {
@@ -256,6 +262,7 @@ impl Drain {
         rows::count(tx, key, !handled.is_empty(), failed.is_some()).await?;
         if failed.is_none() {
             store::settle_keys(tx, std::slice::from_ref(&key.key)).await?;
+            planted::rest(tx, key, &handled).await?;
         }
         Ok(failed.is_some_and(|sentence| sentence.status == Status::Dead))
     }

@@ -4,6 +4,7 @@
 
 mod drain;
 mod letter;
+mod planted;
 mod rows;
 pub(crate) mod store;
 
@@ -46,6 +47,10 @@ pub(crate) async fn park(
         let incoming = &turn.batch[index];
         let row = match fate {
             Some(Fate::Failed(_)) if plant::is(Plant::PoisonSkipped) => continue,
+            Some(Fate::Failed(_)) if planted::goes_back(incoming) => {
+                planted::send_back(tx, incoming).await?;
+                continue;
+            }
             Some(Fate::Failed(poison)) => {
                 let sentence = sentence(policy(reads, incoming), incoming, poison, 1);
                 keys.entry(key_of(incoming)).or_insert_with(|| NewKey {

@@ -17,6 +17,7 @@ mod timeline;
 mod trace;
 mod transport;
 mod verdict;
+mod work;
 
 pub use collect::{Collector, Ledgers, NoLedgers};
 pub use evidence::{

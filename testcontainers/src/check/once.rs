@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::evidence::{Books, Effect, Logged};
 use super::index::Index;
 use super::verdict::Report;
+use super::work::work;
 
 /// One inbox row, one effect, one announcement of each kind; one body for each identity.
 pub(super) fn once(index: &Index<'_>, report: &mut Report) {
@@ -17,6 +18,39 @@ pub(super) fn once(index: &Index<'_>, report: &mut Report) {
         rows(index, books, report);
         effects(index, books, report);
         announcements(books, report);
+        ended(index, books, report);
+    }
+    copies(index, report);
+}
+
+/// What was handled does not wait to be handled.
+fn ended(index: &Index<'_>, books: &Books, report: &mut Report) {
+    let waits = |status: &str| matches!(status, "waiting" | "retrying" | "dead");
+    let parked = books.parked.iter().filter(|row| waits(&row.status));
+    let parked: BTreeMap<Uuid, &str> =
+        parked.map(|row| (row.event_id, row.status.as_str())).collect();
+    for row in books.inbox.iter().filter(|row| row.outcome == "handled") {
+        let waiting = parked.get(&row.event_id);
+        let key = index.fact(row.event_id).map_or("", |fact| fact.key);
+        report.expect(waiting.is_none(), key, || {
+            let (service, id, status) = (&books.service, row.event_id, waiting.unwrap_or(&""));
+            format!("{service} handled {id}, which is parked as {status}")
+        });
+    }
+}
+
+/// By the traces: whoever worked on a fact does not work on a copy of it.
+fn copies(index: &Index<'_>, report: &mut Report) {
+    let mut worked: BTreeMap<(&str, Uuid), (bool, bool)> = BTreeMap::new();
+    for work in work(index) {
+        let seen = worked.entry((work.group, work.fact.id)).or_default();
+        *seen = (seen.0 || work.is_first, seen.1 || !work.is_first);
+    }
+    for ((group, id), seen) in worked {
+        let Some(fact) = index.fact(id) else { continue };
+        report.expect(seen != (true, true), fact.key, || {
+            format!("{group} worked on {} and again on a copy of it", fact.told())
+        });
     }
 }
 

@@ -9,6 +9,7 @@ use super::evidence::{Books, Kind, Log};
 use super::index::{Fact, Index};
 use super::murmur::partition_of;
 use super::verdict::Report;
+use super::work::work;
 
 /// Versions count 1, 2, 3 in the log, and whoever reads them acts in that order.
 pub(super) fn order(index: &Index<'_>, report: &mut Report) {
@@ -18,6 +19,7 @@ pub(super) fn order(index: &Index<'_>, report: &mut Report) {
     for books in &index.evidence.services {
         announced(index, books, report);
         guarded(index, books, report);
+        taken(index, books, report);
     }
     applied(index, report);
 }
@@ -74,32 +76,39 @@ fn guarded(index: &Index<'_>, books: &Books, report: &mut Report) {
     }
 }
 
-/// By the traces: the last time each fact was worked on is in the order of the versions. Of records
-/// that repeat a fact or imitate it nothing follows.
+/// By the inbox: a group takes in the facts of a key in the order in which they stand.
+fn taken(index: &Index<'_>, books: &Books, report: &mut Report) {
+    let inbox: BTreeMap<Uuid, i64> =
+        books.inbox.iter().map(|row| (row.event_id, row.offset)).collect();
+    let mut lines: BTreeMap<(&str, &str), Vec<(u64, i64, &Fact<'_>)>> = BTreeMap::new();
+    for fact in index.once() {
+        let Some(offset) = inbox.get(&fact.id) else { continue };
+        let line = lines.entry((&fact.log.topic, fact.key)).or_default();
+        line.push((fact.version, *offset, fact));
+    }
+    for mut line in lines.into_values() {
+        line.sort_by_key(|(version, ..)| *version);
+        for pair in line.windows(2) {
+            let ((_, before, first), (_, after, second)) = (pair[0], pair[1]);
+            report.expect(before <= after, first.key, || {
+                let (service, first, second) = (&books.service, first.told(), second.told());
+                format!("{service} took in {first} at offset {before} only, behind {second}")
+            });
+        }
+    }
+}
+
+/// By the traces: the last time each fact was worked on is in the order of the versions. Of copies
+/// nothing follows, unless the group did not work on what they are copies of.
 fn applied(index: &Index<'_>, report: &mut Report) {
-    let mut worked: BTreeMap<(&str, Uuid), u64> = BTreeMap::new();
-    for span in &index.evidence.spans {
-        let attribute = |name: &str| span.attributes.get(name).map(String::as_str);
-        let failed = attribute("error.type").is_some();
-        if span.kind != "consumer" || failed {
-            continue;
-        }
-        let id = attribute("messaging.message.id").and_then(|id| id.parse().ok());
-        let Some(fact) = id.and_then(|id| index.fact(id)) else { continue };
-        let number = |name: &str| attribute(name).and_then(|text| text.parse::<i64>().ok());
-        let offset = number("messaging.kafka.offset");
-        let partition = number("messaging.destination.partition.id");
-        let (_, at, first) = fact.place();
-        let group = attribute("messaging.consumer.group.name");
-        if let Some(group) = group.filter(|_| (partition, offset) == (Some(at.into()), Some(first)))
-        {
-            let start = worked.entry((group, fact.id)).or_default();
-            *start = span.start.max(*start);
-        }
+    let mut worked: BTreeMap<(&str, Uuid), (bool, u64)> = BTreeMap::new();
+    for work in work(index) {
+        let last = worked.entry((work.group, work.fact.id)).or_default();
+        *last = (work.is_first, work.start).max(*last);
     }
     type Line<'a> = Vec<(u64, u64, &'a Fact<'a>)>;
     let mut lines: BTreeMap<(&str, &str, &str), Line<'_>> = BTreeMap::new();
-    for ((group, id), start) in worked {
+    for ((group, id), (_, start)) in worked {
         let Some(fact) = index.fact(id) else { continue };
         let line = lines.entry((group, &fact.log.topic, fact.key)).or_default();
         line.push((fact.version, start, fact));

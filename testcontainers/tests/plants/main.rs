@@ -6,6 +6,7 @@
 mod law;
 mod run;
 mod shop;
+mod trouble;
 mod work;
 
 use std::process::ExitCode;
@@ -26,6 +27,9 @@ struct Args {
     /// Only this defect, and no clean run first. May be repeated.
     #[arg(long, value_name = "NAME", value_parser = named)]
     plant: Vec<Plant>,
+    /// The clean run, before the defects that are named.
+    #[arg(long)]
+    clean: bool,
     /// Says what can be planted, and plants nothing.
     #[arg(long)]
     list: bool,
@@ -68,11 +72,10 @@ async fn main() -> ExitCode {
 /// Runs everything that was asked for; how often the checker was wrong.
 async fn plants(args: &Args) -> Result<usize> {
     let ground = Ground::shared().await?;
-    let all = || std::iter::once(None).chain(Plant::ALL.iter().copied().map(Some));
-    let wanted: Vec<Option<Plant>> = match args.plant.is_empty() {
-        true => all().collect(),
-        false => args.plant.iter().copied().map(Some).collect(),
-    };
+    let all = args.plant.is_empty() && !args.clean;
+    let plants = if all { Plant::ALL } else { &args.plant };
+    let clean = (all || args.clean).then_some(None);
+    let wanted = clean.into_iter().chain(plants.iter().copied().map(Some));
     let mut wrong = 0;
     let mut last = tokio::spawn(async {});
     for plant in wanted {

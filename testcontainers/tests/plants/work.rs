@@ -10,10 +10,11 @@ use harness::eventually;
 use millrace::Event;
 use millrace::admin::{RawRecord, Record};
 use ops::ClientError;
-use schemas::{CustomerId, OrderId, OrderPlaced, topics};
+use schemas::{CustomerId, OrderCancelled, OrderId, OrderPlaced, topics};
 use uuid::Uuid;
 
 use crate::shop::Shop;
+use crate::trouble;
 
 const BEFORE_SALES: usize = 4;
 const CROWD: usize = 44;
@@ -43,11 +44,12 @@ pub(crate) async fn all(shop: &mut Shop) -> Result<()> {
     for order in orders.iter().take(LATE) {
         cancel(shop, *order).await;
     }
+    trouble::all(shop, &orders).await?;
     poison(shop).await
 }
 
 /// Orders, and now and then asks for the same again or does not want it after all.
-async fn place(shop: &Shop, number: usize) -> Option<OrderId> {
+pub(crate) async fn place(shop: &Shop, number: usize) -> Option<OrderId> {
     let customer = if number % 8 == 7 { "poor" } else { "rich" };
     let (sku, pieces) = match number % 11 {
         10 => (&shop.rare, 5),
@@ -74,7 +76,7 @@ async fn place(shop: &Shop, number: usize) -> Option<OrderId> {
     placed
 }
 
-async fn cancel(shop: &Shop, order: OrderId) {
+pub(crate) async fn cancel(shop: &Shop, order: OrderId) {
     let text = order.to_string();
     let op = shop.history.invoke("rich", Act::Cancel, None, Some(&text), None);
     match shop.retailer.cancel(order, Some("second thoughts")).await {
@@ -127,7 +129,7 @@ async fn cancelled_when_sold(shop: &Shop) -> Result<()> {
     Ok(())
 }
 
-async fn ended(shop: &Shop, order: OrderId) {
+pub(crate) async fn ended(shop: &Shop, order: OrderId) {
     let ended = eventually(SOON, "the order ends", async || match look(shop, order).await {
         Some(status) if !["placed", "reserved", "paid"].contains(&status.as_str()) => Ok(()),
         other => Err(format!("{other:?}")),
@@ -175,20 +177,28 @@ async fn poison(shop: &mut Shop) -> Result<()> {
     let Some(model) = model else { return Ok(()) };
     let mut bad = vec![(other_body(model), Some(vec!["stock".to_owned()]))];
     bad.extend((0..POISONS).map(|_| (cut_off(model), None)));
+    let ending = records.iter().find(|record| record.header("ce_type") == Some(OrderCancelled::NAME));
+    bad.extend(ending.map(|ending| (cut_off(ending), None)));
     for (record, refused_by) in bad {
-        let poison = Poison {
-            topic: topics::ORDER_EVENTS.name.to_owned(),
-            partition: 0,
-            offset: 0,
-            key: record.key.as_deref().map(sha256),
-            value: record.payload.as_deref().map(sha256),
-            headers: digest_of_headers(&record.headers),
-            refused_by,
-        };
+        let RawRecord { key, payload, headers, .. } = record.clone();
         let (partition, offset) = admin.produce(&topic, record).await?;
-        shop.poisons.push(Poison { partition, offset, ..poison });
+        let record = Record { partition, offset, timestamp: None, key, payload, headers };
+        shop.poisons.push(bad_record(&record, refused_by));
     }
     Ok(())
+}
+
+/// A record of the orders, as one that these services must refuse.
+pub(crate) fn bad_record(record: &Record, refused_by: Option<Vec<String>>) -> Poison {
+    Poison {
+        topic: topics::ORDER_EVENTS.name.to_owned(),
+        partition: record.partition,
+        offset: record.offset,
+        key: record.key.as_deref().map(sha256),
+        value: record.payload.as_deref().map(sha256),
+        headers: digest_of_headers(&record.headers),
+        refused_by,
+    }
 }
 
 /// Another customer under the identity of a fact. The view knows the fact and takes no notice.
