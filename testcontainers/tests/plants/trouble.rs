@@ -110,7 +110,8 @@ async fn ask(shop: &Shop, kinds: Vec<Kind>) -> Result<()> {
     }
     let mut db = shop.world.database(SERVICE).await?;
     let done = eventually(SOON, "it is done", async || {
-        let sql = "SELECT count(*) FROM millrace.operation WHERE id = ANY($1) AND state <> 'running'";
+        let sql =
+            "SELECT count(*) FROM millrace.operation WHERE id = ANY($1) AND state <> 'running'";
         let done = sqlx::query_scalar::<_, i64>(sql).bind(&asked).fetch_one(&mut db).await;
         match done {
             Ok(done) if done == asked.len() as i64 => Ok(()),
@@ -125,12 +126,8 @@ async fn ask(shop: &Shop, kinds: Vec<Kind>) -> Result<()> {
 async fn repeat(shop: &Shop, orders: &[OrderId]) -> Result<()> {
     let admin = shop.world.admin().await?;
     let keys: BTreeSet<Vec<u8>> = orders.iter().map(|order| order.to_string().into()).collect();
-    let of_orders = [
-        topics::ORDER_EVENTS,
-        topics::STOCK_EVENTS,
-        topics::PAYMENT_EVENTS,
-        topics::SALE_EVENTS,
-    ];
+    let of_orders =
+        [topics::ORDER_EVENTS, topics::STOCK_EVENTS, topics::PAYMENT_EVENTS, topics::SALE_EVENTS];
     for topic in of_orders {
         let topic = shop.world.topic(topic);
         for record in admin.read_all(&topic).await? {

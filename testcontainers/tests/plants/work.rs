@@ -177,7 +177,8 @@ async fn poison(shop: &mut Shop) -> Result<()> {
     let Some(model) = model else { return Ok(()) };
     let mut bad = vec![(other_body(model), Some(vec!["stock".to_owned()]))];
     bad.extend((0..POISONS).map(|_| (cut_off(model), None)));
-    let ending = records.iter().find(|record| record.header("ce_type") == Some(OrderCancelled::NAME));
+    let ending =
+        records.iter().find(|record| record.header("ce_type") == Some(OrderCancelled::NAME));
     bad.extend(ending.map(|ending| (cut_off(ending), None)));
     for (record, refused_by) in bad {
         let RawRecord { key, payload, headers, .. } = record.clone();

@@ -158,6 +158,12 @@ pub(super) const DAMAGES: &[Damage] = &[
     damage("a guard that has forgotten a version", &["I4"], |sim| {
         sim.books("payments").last_versions.pop();
     }),
+    damage("a fact that was taken in behind what follows it", &["I4"], |sim| {
+        let order = sim.last("cancelled");
+        let id = Uuid::parse_str(&id_of(sim, PLACED, &order)).expect("an id");
+        let row = sim.books("stock").inbox.iter_mut().find(|row| row.event_id == id);
+        row.expect("stock reads it").offset = 1_000_000;
+    }),
     // I5
     damage("a record in a partition that its key does not belong to", &["I5"], |sim| {
         sim.log("retail.product.events.v1").records[0].partition ^= 1;
@@ -195,6 +201,17 @@ pub(super) const DAMAGES: &[Damage] = &[
         let mut row = sim.books("sales").inbox[0].clone();
         row.event_id = Uuid::from_u128(99);
         sim.books("sales").inbox.push(row);
+    }),
+    damage("a record that was handled and stays a dead letter", &["I6"], |sim| {
+        let row = sim.books("stock").parked.iter_mut().find(|row| row.status == "redriven");
+        row.expect("one was redriven").status = "dead".to_owned();
+    }),
+    damage("a copy that was worked on", &["I6"], |sim| {
+        let ours = |span: &&harness::SpanRecord| span.service == "sales" && span.kind == "consumer";
+        let mut again = sim.evidence.spans.iter().find(ours).expect("sales works").clone();
+        again.span_id = "c0".repeat(8);
+        again.attributes.insert("messaging.kafka.offset".to_owned(), "1000000".to_owned());
+        sim.evidence.spans.push(again);
     }),
     damage("an effect that happened twice", &["I6"], |sim| {
         let effect = sim.books("stock").effects[0].clone();
