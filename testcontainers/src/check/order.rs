@@ -80,7 +80,8 @@ fn guarded(index: &Index<'_>, books: &Books, report: &mut Report) {
 fn taken(index: &Index<'_>, books: &Books, report: &mut Report) {
     let inbox: BTreeMap<Uuid, i64> =
         books.inbox.iter().map(|row| (row.event_id, row.offset)).collect();
-    let mut lines: BTreeMap<(&str, &str), Vec<(u64, i64, &Fact<'_>)>> = BTreeMap::new();
+    type Line<'a> = Vec<(u64, i64, &'a Fact<'a>)>;
+    let mut lines: BTreeMap<(&str, &str), Line<'_>> = BTreeMap::new();
     for fact in index.once() {
         let Some(offset) = inbox.get(&fact.id) else { continue };
         let line = lines.entry((&fact.log.topic, fact.key)).or_default();

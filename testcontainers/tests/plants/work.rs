@@ -226,6 +226,10 @@ fn cut_off(model: &Record) -> RawRecord {
         *value = Some(new.into_bytes());
     }
     let mut payload = model.payload.clone().unwrap_or_default();
+    let old = model.key.as_deref().unwrap_or_default();
+    if let Some(at) = payload.windows(order.len()).position(|word| word == old) {
+        payload[at..at + order.len()].copy_from_slice(order.as_bytes());
+    }
     payload.pop();
     RawRecord { partition: None, key: Some(order.into_bytes()), payload: Some(payload), headers }
 }
