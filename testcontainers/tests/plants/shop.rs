@@ -123,7 +123,12 @@ impl Shop {
 
     /// A service that is mounted.
     pub(crate) fn service(&self, name: &str) -> Result<&Running> {
-        self.running.iter().find(|running| running.name() == name).context("a service of the shop")
+        self.instances(name).next().context("a service of the shop")
+    }
+
+    /// Every instance of a service.
+    pub(crate) fn instances(&self, name: &str) -> impl Iterator<Item = &Running> {
+        self.running.iter().filter(move |running| running.name() == name)
     }
 
     /// Ends everything; a world that a defect has left in disorder is left behind.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use harness::eventually;
-use millrace::Event;
 use millrace::admin::{RawRecord, Record};
 use millrace::control::{Kind, Selection};
 use millrace::repair::Repair;
+use millrace::{Event, Running};
 use ops::command::{Author, Operator, command};
 use schemas::{OrderId, OrderPlaced, topics};
 
@@ -40,7 +40,7 @@ pub(crate) async fn all(shop: &mut Shop, orders: &[OrderId]) -> Result<()> {
 /// Orders that stock cannot handle; of every second one it learns, too, that nobody wants it any
 /// more.
 async fn parked(shop: &mut Shop) -> Result<Vec<OrderId>> {
-    shop.service(SERVICE)?.hold();
+    shop.instances(SERVICE).for_each(Running::hold);
     let mut orders = Vec::new();
     for number in 0..PARKED {
         // None that asks twice or is cancelled at once.
@@ -59,7 +59,7 @@ async fn parked(shop: &mut Shop) -> Result<Vec<OrderId>> {
         offset: record.offset,
     };
     ask(shop, placed.iter().map(skip).collect()).await?;
-    shop.service(SERVICE)?.release();
+    shop.instances(SERVICE).for_each(Running::release);
     let wanted = orders.len() + orders.len().div_ceil(2);
     let mut db = shop.world.database(SERVICE).await?;
     let parked = eventually(SOON, "the orders are parked", async || {
