@@ -24,6 +24,9 @@ pub(super) struct Careful {
     begun: HashMap<Partition, u64>,
     /// What is written down and not finished, and how far it is handled record by record.
     open: HashMap<Partition, Option<i64>>,
+    /// The record that is handled by itself and counted for it: a repetition by this process, whose
+    /// database was away, is no death.
+    counted: Option<(Partition, i64)>,
 }
 
 impl Careful {
@@ -62,16 +65,21 @@ impl Careful {
 
     /// The fault of a record that the process did not survive.
     pub(super) async fn fault(
-        &self,
+        &mut self,
         core: &Core,
         record: &Record,
     ) -> Result<Option<Poison>, Fault> {
-        if !self.is_suspect(record) {
+        let place = (partition(record), record.position.offset);
+        if !self.is_suspect(record) || self.counted == Some(place) {
             return Ok(None);
         }
         let alone = in_time(handle_alone(core, record)).await?;
-        let killed = || format!("the process ended {ALONE_MAX} times while it handled this record");
-        Ok((alone > ALONE_MAX).then(|| Poison::coded("crash", killed())))
+        if alone <= ALONE_MAX {
+            self.counted = Some(place);
+            return Ok(None);
+        }
+        let killed = format!("the process ended {ALONE_MAX} times while it handled this record");
+        Ok(Some(Poison::coded("crash", killed)))
     }
 
     /// These were finished: whatever ends the process from now on, it was not they.

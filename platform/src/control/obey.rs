@@ -61,15 +61,18 @@ async fn obey(core: &Core, command: &Command) -> Result<(), Fault> {
     if let Kind::Skip { topic, partition, offset } = kind {
         core.skips.add(topic, *partition, *offset);
     }
+    // The registry is asked before the transaction begins.
+    let mended = match kind {
+        Kind::Redrive { select, repair, .. } => operation::mend(core, select, repair).await?,
+        _ => Ok(vec![]),
+    };
     let mut tx = core.begin().await?;
     if !accept(&mut tx, command).await? {
         return tx.commit().await;
     }
     audit(&mut tx, core, operator, kind.name(), "accepted", "").await?;
     let outcome = match kind {
-        Kind::Redrive { select, repair, .. } => {
-            operation::begin(&mut tx, core, select, repair).await?
-        }
+        Kind::Redrive { select, .. } => operation::begin(&mut tx, select, mended).await?,
         Kind::Discard { select } => discard(&mut tx, select).await?,
         Kind::Restore { select } => restore(&mut tx, select).await?,
         Kind::Skip { topic, partition, offset } => Outcome {

@@ -23,12 +23,15 @@ const SELECTED: &str = "parked.status = 'dead' AND parked_key.state = 'dead'
     AND ($2::text IS NULL OR parked.key = $2)
     AND ($3::uuid[] IS NULL OR parked.event_id = ANY($3))";
 
-/// A redrive begins: it is counted, and what is to be repaired is repaired, all of it or nothing.
+/// Repaired payloads by the row they belong to, or why one cannot be repaired.
+pub(super) type Mended = Result<Vec<(i64, Vec<u8>)>, String>;
+
+/// A redrive begins: it is counted, and what is to be repaired is written beside the originals, all
+/// of it or nothing.
 pub(super) async fn begin(
     tx: &mut Tx,
-    core: &Core,
     select: &Selection,
-    repair: &Repair,
+    mended: Mended,
 ) -> Result<Outcome, Fault> {
     let count = format!(
         "SELECT count(*) FROM millrace.parked JOIN millrace.parked_key USING (key) WHERE {SELECTED}"
@@ -43,21 +46,29 @@ pub(super) async fn begin(
         let detail = "there is no such dead letter".to_owned();
         return Ok(Outcome { state: "done", total, detail });
     }
-    if !repair.is_empty()
-        && let Err(refused) = mend(tx, core, select, repair).await?
-    {
-        return Ok(Outcome { state: "refused", total, detail: refused });
-    }
+    let mended = match mended {
+        Ok(mended) => mended,
+        Err(refused) => return Ok(Outcome { state: "refused", total, detail: refused }),
+    };
+    let (ids, payloads): (Vec<i64>, Vec<Vec<u8>>) = mended.into_iter().unzip();
+    let write = sqlx::query(
+        "UPDATE millrace.parked SET edited = new.payload
+         FROM unnest($1::bigint[], $2::bytea[]) AS new (id, payload)
+         WHERE parked.id = new.id AND parked.status = 'dead'",
+    );
+    write.bind(ids).bind(payloads).execute(tx.db()).await?;
     Ok(Outcome { state: "running", total, detail: String::new() })
 }
 
-/// Writes the repaired payloads beside the originals. The first that does not fit refuses all.
-async fn mend(
-    tx: &mut Tx,
+/// The repaired payloads of a selection. The first that does not fit refuses all.
+pub(super) async fn mend(
     core: &Core,
     select: &Selection,
     repair: &Repair,
-) -> Result<Result<(), String>, Fault> {
+) -> Result<Mended, Fault> {
+    if repair.is_empty() {
+        return Ok(Ok(vec![]));
+    }
     let find = format!(
         "SELECT parked.id, parked.event_id, COALESCE(parked.edited, parked.payload)
          FROM millrace.parked JOIN millrace.parked_key USING (key)
@@ -67,26 +78,17 @@ async fn mend(
         .bind(&select.cause)
         .bind(&select.key)
         .bind(&select.ids)
-        .fetch_all(tx.db())
+        .fetch_all(&core.pool)
         .await?;
-    let (mut ids, mut payloads) = (vec![], vec![]);
+    let mut all = vec![];
     for row in &rows {
         let (id, event_id, payload): (i64, Uuid, &[u8]) = (row.get(0), row.get(1), row.get(2));
         match mended(core, repair, payload).await? {
-            Ok(Some(payload)) => {
-                ids.push(id);
-                payloads.push(payload);
-            }
-            Ok(None) => {}
+            Ok(payload) => all.extend(payload.map(|payload| (id, payload))),
             Err(reason) => return Ok(Err(format!("dead letter {event_id}: {reason}"))),
         }
     }
-    let write = sqlx::query(
-        "UPDATE millrace.parked SET edited = new.payload
-         FROM unnest($1::bigint[], $2::bytea[]) AS new (id, payload) WHERE parked.id = new.id",
-    );
-    write.bind(ids).bind(payloads).execute(tx.db()).await?;
-    Ok(Ok(()))
+    Ok(Ok(all))
 }
 
 async fn mended(
