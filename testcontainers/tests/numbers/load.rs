@@ -25,6 +25,12 @@ pub(crate) async fn world(ground: &Ground) -> Result<World> {
     Ok(world)
 }
 
+/// A client that gives up idle connections before the door does: a door that closes one while a
+/// request is on its way to it answers nothing.
+fn client() -> Result<reqwest::Client> {
+    Ok(reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2)).build()?)
+}
+
 /// Takes a note; it must be accepted.
 pub(crate) async fn note(
     http: &reqwest::Client,
@@ -49,7 +55,7 @@ pub(crate) async fn steady(
     rate: u32,
     time: Duration,
 ) -> Result<usize> {
-    let http = reqwest::Client::new();
+    let http = client()?;
     let (url, name) = (writer.url().to_owned(), name.to_owned());
     let count = (time.as_secs_f64() * f64::from(rate)) as usize;
     let began = tokio::time::Instant::now();
@@ -69,7 +75,7 @@ pub(crate) async fn steady(
 
 /// So many notes of different books, as fast as it goes.
 pub(crate) async fn burst(writer: &Running, name: &str, count: usize, amount: i64) -> Result<()> {
-    let http = reqwest::Client::new();
+    let http = client()?;
     let send = |n: usize| {
         let (http, url) = (http.clone(), writer.url().to_owned());
         let book = format!("{name}-{n}");
