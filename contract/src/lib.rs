@@ -5,6 +5,7 @@
 mod avro;
 mod event;
 mod frame;
+mod headers;
 mod id;
 mod money;
 mod timestamp;
@@ -16,6 +17,7 @@ pub use avro::{
 };
 pub use event::{Cause, Envelope, Event, EventId, Position, TraceContext};
 pub use frame::{FrameError, frame, unframe};
+pub use headers::{Headers, headers_from_json, headers_to_json};
 pub use id::IdError;
 #[doc(hidden)]
 pub use id::parse_uuid;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use causes::{Cause, Trend, causes};
 pub use content::{Change, Content, Form, changes, content};
 pub use plan::{Asked, GroupPlan, PlanError, Sample, plan};
-pub use rows::{Headers, Letters, Record, asked, letters, records, waiting};
+pub use rows::{Letters, Record, asked, letters, records, waiting};
 pub use show::{Neighbour, Shown, find};
 pub use topic::{TopicLetter, read_topic};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
+use millrace::contract::{Headers, headers_from_json};
 use schemas::Timestamp;
 use sqlx::types::time::OffsetDateTime;
 use sqlx::{FromRow, Postgres, QueryBuilder};
@@ -11,9 +12,6 @@ use uuid::Uuid;
 use super::{Filter, Letter};
 use crate::Endpoints;
 use crate::databases::{DatabaseError, failed, known, open};
-
-/// Headers of a record in their order.
-pub type Headers = Vec<(String, Option<Vec<u8>>)>;
 
 /// What the services that answer have, and who did not answer.
 #[derive(Debug, Default)]
@@ -214,7 +212,7 @@ impl RecordRow {
             payload: self.payload,
             edited: self.edited,
             // Only the platform writes this column, and as such a list.
-            headers: serde_json::from_slice(&self.headers).unwrap_or_default(),
+            headers: headers_from_json(&self.headers).unwrap_or_default(),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! One dead letter with everything that is known of it. It reads and never guesses.
 
+use millrace::contract::Headers;
 use millrace::{Registry, RegistryError};
 use schemas::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::rows::{asked, records};
-use super::{Content, Filter, Headers, Letter, Record, TopicLetter, content};
+use super::{Content, Filter, Letter, Record, TopicLetter, content};
 use crate::Endpoints;
 use crate::databases::DatabaseError;
 

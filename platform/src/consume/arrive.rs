@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use millrace_contract::{
-    Cause, Cleanup, EventId, Position, RECORD_BYTES_MAX, Resolution, Timestamp, TraceContext,
-    record_name, unframe,
+    Cause, Cleanup, EventId, Headers, Position, RECORD_BYTES_MAX, Resolution, Timestamp,
+    TraceContext, record_name, unframe,
 };
 use sha2::{Digest, Sha256};
 
@@ -15,9 +15,6 @@ use crate::{Fault, Poison, Registry, RegistryError};
 
 /// Longest key in bytes: with its topic it has to fit into a row of an index.
 const KEY_BYTES_MAX: usize = 1024;
-
-/// Header names and values in their order.
-pub(crate) type Headers = Vec<(String, Option<Vec<u8>>)>;
 
 /// A record as the broker delivered it.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use millrace_contract::TraceContext;
+use millrace_contract::{Headers, TraceContext, headers_from_json};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer, PurgeConfig};
@@ -41,7 +41,7 @@ pub(super) struct Outgoing {
 /// What is sent of a record that is not a fact of ours, as it is.
 struct Raw {
     key: Option<Vec<u8>>,
-    headers: Vec<(String, Option<Vec<u8>>)>,
+    headers: Headers,
     timestamp_ms: Option<i64>,
 }
 
@@ -61,7 +61,7 @@ impl Outgoing {
             recorded_at: row.get::<time::OffsetDateTime, _>(10).into(),
             raw: row.get::<Option<&[u8]>, _>(11).map(|headers| Raw {
                 key: row.get(12),
-                headers: serde_json::from_slice(headers).unwrap_or_default(),
+                headers: headers_from_json(headers).unwrap_or_default(),
                 timestamp_ms: row.get(13),
             }),
         }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_contract::{EventId, Position};
+use millrace_contract::{EventId, Position, headers_from_json};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use tokio::sync::watch;
@@ -204,7 +204,7 @@ impl Drain {
                 timestamp_ms: row.get(5),
                 key: row.get(6),
                 payload: row.get(7),
-                headers: Some(serde_json::from_slice(headers).map_err(Fault::poison)?),
+                headers: Some(headers_from_json(headers).map_err(Fault::poison)?),
                 generation: 0,
             },
             edited: row.get(9),

@@ -1,10 +1,10 @@
 //! The dead letter: the record as it was read, byte for byte, with a note on why it stands here.
 
-use millrace_contract::EventId;
+use millrace_contract::{EventId, Headers};
 use sha2::{Digest, Sha256};
 
 use crate::Poison;
-use crate::consume::arrive::{Headers, Record};
+use crate::consume::arrive::Record;
 use crate::core::Core;
 use crate::kafka::Names;
 use crate::plant::{self, Plant};

@@ -1,11 +1,12 @@
 //! Defects of parking, for the checker to find. Without the feature `plants` each of these leaves
 //! everything as it is.
 
+use millrace_contract::Headers;
 use uuid::Uuid;
 
 use super::rows::{Key, Parked};
 use super::store;
-use crate::consume::arrive::{Headers, Incoming, Record};
+use crate::consume::arrive::{Incoming, Record};
 use crate::kafka::shard_of;
 use crate::plant::{self, Plant};
 use crate::{Fault, Tx};

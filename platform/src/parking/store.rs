@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use millrace_contract::EventId;
+use millrace_contract::{EventId, Headers, headers_to_json};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::letter::{Fault as LetterFault, Letter, fingerprint};
 use super::{Sentence, key_of};
-use crate::consume::arrive::{Headers, Incoming};
+use crate::consume::arrive::Incoming;
 use crate::consume::turn::Waits;
 use crate::core::Core;
 use crate::kafka::shard_of;
@@ -197,7 +197,7 @@ pub(super) async fn insert(tx: &mut Tx, rows: &[Row<'_>]) -> Result<(), Fault> {
 
 /// Headers as they are stored.
 pub(crate) fn headers(headers: Option<&Headers>) -> Vec<u8> {
-    headers.map_or_else(|| b"[]".to_vec(), |all| serde_json::to_vec(all).unwrap_or_default())
+    headers_to_json(headers.map_or(&[], Vec::as_slice))
 }
 
 /// Parks keys that are not parked yet.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use millrace::contract::headers_from_json;
 use uuid::Uuid;
 
 use super::evidence::{Books, Kind, Log, Logged, OutboxRow, sha256};
@@ -21,9 +22,7 @@ fn of_record(log: &Log, record: &Logged) -> String {
 fn of_row(log: &Log, row: &OutboxRow) -> String {
     let headers = || row.raw_headers.as_deref().unwrap_or_default();
     match log.kind {
-        Kind::DeadLetters => {
-            of_letter(&serde_json::from_slice::<Vec<_>>(headers()).unwrap_or_default())
-        }
+        Kind::DeadLetters => of_letter(&headers_from_json(headers()).unwrap_or_default()),
         Kind::Audit => sha256(row.payload.as_deref().unwrap_or_default()),
         Kind::Facts | Kind::State => row.event_id.to_string(),
     }

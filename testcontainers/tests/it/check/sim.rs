@@ -10,6 +10,7 @@ use harness::check::{
     OutboxRow, ParkedRow, PartnerCall, Poison, Seen, Step, ViewPosition, digest_of_headers,
     partition_of, sha256,
 };
+use millrace::contract::headers_to_json;
 use schemas::EVENTS;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -335,7 +336,7 @@ impl Sim {
             key,
             version: 0,
             payload: record.payload.clone(),
-            raw_headers: serde_json::to_vec(&letter.headers).ok(),
+            raw_headers: Some(headers_to_json(&letter.headers)),
             causation_id: None,
             recorded_at: now.clone(),
             sent_at: Some(now),
