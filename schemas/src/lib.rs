@@ -5,6 +5,7 @@
 pub mod flow;
 #[rustfmt::skip]
 mod generated;
+pub mod history;
 mod ids;
 mod lines;
 

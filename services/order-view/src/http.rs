@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use millrace::{Door, Json, Path, Problem, Query};
+use schemas::history::{Facts, Status};
 use schemas::{CustomerId, OrderId, StoreId, Timestamp};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
@@ -15,7 +16,6 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::domain::{Facts, Status};
 use crate::store::{self, Filter};
 use body::{OrderBody, OrdersPage};
 

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millrace::{Fault, Timestamp, Tx, View, WorkingSet};
+use schemas::history::{Fact, Facts, Status, Summary};
 use schemas::{CustomerId, Money, OrderId, StoreId};
 use sqlx::types::Json;
 use sqlx::types::time::OffsetDateTime;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use crate::domain::{Fact, Facts, Orders, Status, Summary};
+use crate::domain::Orders;
 
 /// Rows that a wipe works on at a time.
 const WIPE_ROWS_MAX: i64 = 500;

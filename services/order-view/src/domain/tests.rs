@@ -4,7 +4,13 @@
 mod hostile;
 
 use proptest::prelude::*;
-use schemas::{RefusalReason, SaleId, Sku};
+use schemas::history::{Status, What};
+use schemas::{
+    CancelledBy, CustomerId, Money, OrderCancelled, OrderConfirmed, OrderLine, OrderPlaced,
+    OrderRefused, OrderRejected, PaymentAccepted, PaymentRefunded, RefusalReason, SaleCancelled,
+    SaleConfirmed, SaleId, ShortLine, Sku, StockReleased, StockReserved, StoreId, Timestamp,
+};
+use uuid::Uuid;
 
 use super::*;
 

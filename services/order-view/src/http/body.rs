@@ -1,11 +1,11 @@
 //! The JSON that goes out of the front door. It decides nothing.
 
 use millrace::Fault;
+use schemas::history::{Fact, Facts, Status, Summary};
 use schemas::{CustomerId, Money, OrderId, OrderLine, ShortLine, StoreId, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::{Fact, Facts, Status, Summary};
 use crate::store::Listed;
 
 /// An amount of money: `{"amount":"19.90","currency":"CAD"}`.

@@ -2,8 +2,9 @@
 
 use millrace::{Envelope, Event, Fold};
 use schemas::OrderId;
+use schemas::history::{Fact, What};
 
-use crate::domain::{Fact, Orders, What};
+use crate::domain::Orders;
 use crate::store::Keys;
 
 impl<E> Fold<E> for Orders
