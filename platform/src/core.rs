@@ -46,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) skips: Skips,
     /// What operators hold.
     pub(crate) pauses: watch::Sender<Pauses>,
+    /// Counts how often operators asked for the group to be put elsewhere.
+    pub(crate) seeks: watch::Sender<u64>,
     /// How far each partition is handled.
     pub(crate) progress: Progress,
     /// When partners outside are left alone.

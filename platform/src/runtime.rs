@@ -167,6 +167,7 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         wake: Notify::new(),
         skips: Skips::default(),
         pauses: watch::channel(Pauses::default()).0,
+        seeks: watch::channel(0).0,
         progress: Progress::default(),
         breakers,
         changes: watch::channel(0).0,

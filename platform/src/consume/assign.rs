@@ -65,6 +65,11 @@ impl Assignment {
         self.state().owned.get(&partition).copied()
     }
 
+    /// The generation of the latest change.
+    pub(crate) fn latest(&self) -> u64 {
+        self.state().generation
+    }
+
     /// Remembers that a partition is stopped until it is assigned anew.
     pub(crate) fn stop(&self, partition: Partition) {
         self.state().stopped.insert(partition);

@@ -17,6 +17,8 @@ use super::assign::Partition;
 use super::careful::Careful;
 use super::poll::Link;
 use super::reaction::{Failure, Room, guarded};
+use super::seek::Seeks;
+use super::stopped::Stops;
 use super::turn::Condemned;
 use super::view::{self, Begin};
 use super::{Conditions, planted, room, tell};
@@ -27,9 +29,6 @@ use crate::{Fault, Poison, fail};
 /// How often the loop looks at its own state when no record comes.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
-/// A partition that stopped is tried again this often: somebody may have made room.
-const STOPPED_FOR: Duration = Duration::from_secs(5);
-
 /// Handles batch after batch.
 pub(crate) struct Loop {
     core: Arc<Core>,
@@ -39,22 +38,14 @@ pub(crate) struct Loop {
     arrivals: Arrivals,
     /// Partitions of a view whose start is settled.
     begun: HashSet<(Partition, u64)>,
-    /// Partitions that stopped at a record.
-    stopped: HashMap<Partition, Stopped>,
+    stops: Stops,
+    seeks: Seeks,
     /// Where partitions were when an operator began to hold them: what was fetched of them by then
     /// is put aside, and fetched again when he lets them go.
     aside: HashMap<Partition, (u64, i64)>,
     careful: Careful,
     /// Faults found in an attempt that had to be taken back.
     condemned: HashMap<(Partition, i64), Poison>,
-}
-
-/// Where a partition stopped, and why.
-struct Stopped {
-    generation: u64,
-    offset: i64,
-    reason: String,
-    since: Instant,
 }
 
 impl Loop {
@@ -66,9 +57,19 @@ impl Loop {
     ) -> Self {
         let ids = core.schema_ids.get().cloned().unwrap_or_default();
         let arrivals = Arrivals::new(core.registry.clone(), room.facts(), ids);
-        let (begun, stopped, condemned) = (HashSet::new(), HashMap::new(), HashMap::new());
-        let (aside, careful) = (HashMap::new(), Careful::default());
-        Self { core, room, link, conditions, arrivals, begun, stopped, aside, careful, condemned }
+        Self {
+            stops: Stops::new(core.clone(), conditions.partitions.clone()),
+            seeks: Seeks::default(),
+            begun: HashSet::new(),
+            aside: HashMap::new(),
+            careful: Careful::default(),
+            condemned: HashMap::new(),
+            core,
+            room,
+            link,
+            conditions,
+            arrivals,
+        }
     }
 
     pub(crate) async fn run(
@@ -78,15 +79,18 @@ impl Loop {
     ) -> Result<(), Fault> {
         let mut alive = true;
         let mut pauses = self.core.pauses.subscribe();
+        let mut seeks = self.core.seeks.subscribe();
         while alive && !stop.is_cancelled() {
+            self.go_where_asked().await;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                Ok(()) = seeks.changed() => continue,
                 () = free(&mut held, &mut pauses) => {}
             }
             let parts = pauses.borrow_and_update().parts.clone();
             self.hold(&parts).await;
-            self.restart_stopped().await;
+            self.stops.restart(&self.link).await;
             match self.next(&stop, &mut held, &mut pauses).await {
                 Some(batch) => self.settle(batch, &stop).await,
                 None => alive = false,
@@ -97,6 +101,14 @@ impl Loop {
         match ended {
             true => Ok(()),
             false => Err(Fault::transient("the consumer's polling thread ended")),
+        }
+    }
+
+    /// Moves what an operator wants elsewhere. What was known of a moved partition is forgotten.
+    async fn go_where_asked(&mut self) {
+        for partition in self.seeks.obey(&self.core, &self.link).await {
+            self.aside.remove(&partition);
+            self.stops.forget(partition);
         }
     }
 
@@ -128,7 +140,7 @@ impl Loop {
     /// Whether a record is put aside, because an operator holds its partition.
     fn put_aside(&mut self, record: &Record) -> bool {
         let partition = partition(record);
-        if self.stopped.contains_key(&partition) {
+        if self.stops.at(partition).is_some() {
             return false;
         }
         let held = self.aside.contains_key(&partition) || self.link.assignment.rests(partition);
@@ -209,7 +221,7 @@ impl Loop {
                     part.into_iter().rev().for_each(|record| parts.push_front(vec![record]));
                 }
                 Err(Failure::Full(index, reason)) => {
-                    self.stop_at(&part[index], &reason);
+                    self.stops.stop(&self.link, &part[index], &reason);
                     parts.push_front(part);
                 }
             }
@@ -302,27 +314,6 @@ impl Loop {
         }
     }
 
-    fn stop_at(&mut self, record: &Record, why: &str) {
-        let at = &record.position;
-        let (topic, partition, offset) = (at.topic, at.partition, at.offset);
-        let service = self.core.service;
-        tracing::error!(
-            service,
-            topic,
-            partition,
-            offset,
-            reason = why,
-            "partition stopped: this record can be neither handled nor parked"
-        );
-        self.link.stop((topic, partition));
-        self.core.metrics.partition_stopped(topic, partition, true);
-        let reason = format!("{topic}/{partition} stopped at offset {offset}: {why}");
-        let (generation, since) = (record.generation, Instant::now());
-        let stopped = Stopped { generation, offset, reason, since };
-        self.stopped.insert((topic, partition), stopped);
-        self.tell_stopped();
-    }
-
     /// A stopped partition that went to another member is no longer ours to report.
     fn forget_revoked(&mut self) {
         let assignment = &self.link.assignment;
@@ -331,55 +322,15 @@ impl Loop {
         };
         self.begun.retain(|(partition, generation)| ours(*partition, *generation));
         self.careful.keep(ours);
-        let before = self.stopped.len();
-        let metrics = &self.core.metrics;
-        self.stopped.retain(|partition, stopped| {
-            let stays = ours(*partition, stopped.generation);
-            if !stays {
-                metrics.partition_stopped(partition.0, partition.1, false);
-            }
-            stays
-        });
-        if self.stopped.len() != before {
-            self.tell_stopped();
-        }
-    }
-
-    fn tell_stopped(&self) {
-        let reasons: Vec<&str> =
-            self.stopped.values().map(|stopped| stopped.reason.as_str()).collect();
-        match reasons.is_empty() {
-            true => self.conditions.partitions.ok(),
-            false => self.conditions.partitions.not(reasons.join("; ")),
-        }
+        self.stops.keep(ours);
     }
 
     /// Of a stopped partition only what comes before the record it stopped at.
     fn is_ours(&self, record: &Record) -> bool {
         let partition = partition(record);
-        let stopped = self.stopped.get(&partition);
-        stopped.is_none_or(|stopped| record.position.offset < stopped.offset)
+        let stopped = self.stops.at(partition);
+        stopped.is_none_or(|offset| record.position.offset < offset)
             && self.link.assignment.generation(partition) == Some(record.generation)
-    }
-
-    /// Partitions that stopped begin again where they stopped; while there is still no room they
-    /// stop again.
-    async fn restart_stopped(&mut self) {
-        let due: Vec<(Partition, i64)> = self
-            .stopped
-            .iter()
-            .filter(|(_, stopped)| stopped.since.elapsed() >= STOPPED_FOR)
-            .map(|(partition, stopped)| (*partition, stopped.offset))
-            .collect();
-        for (partition, offset) in due {
-            if let Err(fault) = self.link.restart(partition, offset).await {
-                tracing::warn!(service = self.core.service, error = %fault, "partition not restarted");
-                continue;
-            }
-            self.stopped.remove(&partition);
-            self.core.metrics.partition_stopped(partition.0, partition.1, false);
-            self.tell_stopped();
-        }
     }
 }
 

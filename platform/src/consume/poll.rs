@@ -32,31 +32,18 @@ const BROKER_LOOK_MAX: Duration = Duration::from_millis(500);
 /// heartbeats.
 const BROKER_SILENCE_MAX: Duration = Duration::from_secs(3);
 /// Marks an offset as committed by a member; one that was set by a tool is not marked.
-const OURS: &str = "handled";
+pub(super) const OURS: &str = "handled";
 /// Looking up offsets takes no longer.
-const LOOKUP_MAX: Duration = Duration::from_secs(5);
+pub(super) const LOOKUP_MAX: Duration = Duration::from_secs(5);
 
 /// The batch loop's end of the consumer.
 pub(crate) struct Link {
     pub(crate) records: Receiver<Record>,
     pub(crate) assignment: Arc<Assignment>,
-    consumer: Arc<BaseConsumer<Listener>>,
-    names: Names,
+    pub(super) consumer: Arc<BaseConsumer<Listener>>,
+    pub(super) names: Names,
     turnstile: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// Where a partition and its group stand.
-#[derive(Debug, Clone)]
-pub(crate) struct Bounds {
-    /// The group's committed offset, when there is one.
-    pub(crate) committed: Option<i64>,
-    /// It was committed by a member, not set by a tool.
-    pub(crate) ours: bool,
-    /// Lowest offset the partition still has.
-    pub(crate) low: i64,
-    /// Offset that its next record will get, when the broker said so.
-    pub(crate) high: Option<i64>,
 }
 
 /// Hears of rebalances on the polling thread.
@@ -175,39 +162,6 @@ impl Link {
         }
     }
 
-    /// What the broker knows of each partition.
-    pub(crate) async fn bounds(&self, partitions: Vec<Partition>) -> Result<Vec<Bounds>, Fault> {
-        let (consumer, names) = (self.consumer.clone(), self.names.clone());
-        // One request for all: each waits its turn behind a fetch that waits for records.
-        let look = move || {
-            let committed = consumer.committed_offsets(names.list(&partitions), LOOKUP_MAX)?;
-            let end_of_log = |end: Offset| {
-                let mut list = TopicPartitionList::new();
-                for (topic, partition) in &partitions {
-                    list.add_partition_offset(&names.topic(topic), *partition, end)?;
-                }
-                consumer.offsets_for_times(list, LOOKUP_MAX)
-            };
-            let (lowest, next) = (end_of_log(Offset::Beginning)?, end_of_log(Offset::End)?);
-            let bound = |(topic, partition): &Partition| {
-                let topic = names.topic(topic);
-                let offset = |list: &TopicPartitionList| {
-                    list.find_partition(&topic, *partition)?.offset().to_raw().filter(|at| *at >= 0)
-                };
-                let found = committed.find_partition(&topic, *partition);
-                Bounds {
-                    committed: offset(&committed),
-                    ours: found.is_some_and(|element| element.metadata() == OURS),
-                    low: offset(&lowest).unwrap_or(0),
-                    high: offset(&next),
-                }
-            };
-            Ok::<_, KafkaError>(partitions.iter().map(bound).collect::<Vec<_>>())
-        };
-        let looked = tokio::task::spawn_blocking(look).await.map_err(Fault::transient)?;
-        looked.map_err(Fault::transient)
-    }
-
     /// Leaves the group; the client commits what is stored on its way out.
     pub(crate) async fn close(self) {
         let Self { records, consumer, thread, .. } = self;
@@ -319,7 +273,7 @@ impl Poller {
     }
 }
 
-fn pause(consumer: &BaseConsumer<Listener>, names: &Names, partitions: &[Partition]) {
+pub(super) fn pause(consumer: &BaseConsumer<Listener>, names: &Names, partitions: &[Partition]) {
     if let Err(error) = consumer.pause(&names.list(partitions)) {
         tracing::debug!(%error, "pause");
     }

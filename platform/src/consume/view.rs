@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 
 use super::arrive::Incoming;
 use super::assign::Partition;
-use super::poll::Bounds;
+use super::place::Bounds;
 use super::reaction::{Failure, Reaction, Read, Room, Table};
 use super::turn::{Condemned, Fate, Turn};
 use crate::core::{Core, in_time, within};

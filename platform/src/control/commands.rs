@@ -68,6 +68,11 @@ pub enum Kind {
         /// The record's offset.
         offset: i64,
     },
+    /// Read partitions again from somewhere else, while the members stay.
+    Seek {
+        /// Where, for each partition that is meant.
+        to: Vec<Place>,
+    },
     /// Steer a running operation.
     Control {
         /// Which one.
@@ -76,6 +81,17 @@ pub enum Kind {
         #[serde(rename = "do")]
         action: Do,
     },
+}
+
+/// A place in a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The topic without the deployment's prefix.
+    pub topic: String,
+    /// Its partition.
+    pub partition: i32,
+    /// Offset of the next record.
+    pub offset: i64,
 }
 
 /// Which dead letters; what is not given does not matter.
@@ -133,6 +149,7 @@ impl Kind {
             Self::Discard { .. } => "discard",
             Self::Restore { .. } => "restore",
             Self::Skip { .. } => "skip",
+            Self::Seek { .. } => "seek",
             Self::Control { .. } => "control",
         }
     }

@@ -6,8 +6,9 @@ use serde_json::json;
 use sqlx::Row as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
 
-use super::commands::{Command, Do, Kind, Operator, Pause, Selection};
+use super::commands::{Command, Do, Kind, Operator, Pause, Place, Selection};
 use super::inbox::Order;
 use super::{OpsTopics, Pauses, operation};
 use crate::core::{Core, within};
@@ -68,7 +69,9 @@ async fn obey(core: &Core, command: &Command) -> Result<(), Fault> {
     };
     let mut tx = core.begin().await?;
     if !accept(&mut tx, command).await? {
-        return tx.commit().await;
+        tx.commit().await?;
+        look_for_seeks(core, kind);
+        return Ok(());
     }
     audit(&mut tx, core, operator, kind.name(), "accepted", "").await?;
     let outcome = match kind {
@@ -80,6 +83,7 @@ async fn obey(core: &Core, command: &Command) -> Result<(), Fault> {
             total: 1,
             detail: format!("{topic}/{partition} at offset {offset} becomes a dead letter"),
         },
+        Kind::Seek { to } => seek(&mut tx, core, operator.id, to).await?,
         Kind::Control { operation, action } => steer(&mut tx, *operation, *action).await?,
     };
     operation::save(&mut tx, operator.id, &outcome).await?;
@@ -89,6 +93,7 @@ async fn obey(core: &Core, command: &Command) -> Result<(), Fault> {
     }
     tx.commit().await?;
     core.committed(true);
+    look_for_seeks(core, kind);
     tracing::info!(
         service = core.service, operation = %operator.id, kind = kind.name(),
         state = outcome.state, total = outcome.total, by = operator.by, "command obeyed"
@@ -113,6 +118,40 @@ async fn accept(tx: &mut Tx, command: &Command) -> Result<bool, Fault> {
     .execute(tx.db())
     .await?;
     Ok(inserted.rows_affected() == 1)
+}
+
+/// Every member moves the partitions it has.
+fn look_for_seeks(core: &Core, kind: &Kind) {
+    if matches!(kind, Kind::Seek { .. }) {
+        core.seeks.send_modify(|asked| *asked += 1);
+    }
+}
+
+/// Notes where the group is to read from. An earlier wish that is not carried out is forgotten.
+async fn seek(tx: &mut Tx, core: &Core, id: Uuid, to: &[Place]) -> Result<Outcome, Fault> {
+    if let Some(place) = to.iter().find(|place| !core.reads.contains(&place.topic.as_str())) {
+        let detail = format!("{} does not read {}", core.group, place.topic);
+        return Ok(Outcome { state: "refused", total: 0, detail });
+    }
+    let earlier = sqlx::query(
+        "WITH forgotten AS (DELETE FROM millrace.seek RETURNING operation)
+         UPDATE millrace.operation SET state = 'cancelled', updated_at = clock_timestamp(),
+             detail = 'another seek came before it was carried out'
+         WHERE id IN (SELECT operation FROM forgotten)",
+    );
+    earlier.execute(tx.db()).await?;
+    let note = sqlx::query(
+        r#"INSERT INTO millrace.seek (topic, "partition", "offset", operation)
+           SELECT *, $4 FROM unnest($1::text[], $2::int[], $3::bigint[])"#,
+    );
+    note.bind(to.iter().map(|place| place.topic.as_str()).collect::<Vec<_>>())
+        .bind(to.iter().map(|place| place.partition).collect::<Vec<_>>())
+        .bind(to.iter().map(|place| place.offset).collect::<Vec<_>>())
+        .bind(id)
+        .execute(tx.db())
+        .await?;
+    let state = if to.is_empty() { "done" } else { "running" };
+    Ok(Outcome { state, total: to.len() as i64, detail: String::new() })
 }
 
 /// Puts dead letters out of the way; what waits behind them is drained.
@@ -164,7 +203,7 @@ async fn restore(tx: &mut Tx, select: &Selection) -> Result<Outcome, Fault> {
     Ok(Outcome { state: "done", total, detail: format!("{total} keys are parked again") })
 }
 
-async fn steer(tx: &mut Tx, id: uuid::Uuid, action: Do) -> Result<Outcome, Fault> {
+async fn steer(tx: &mut Tx, id: Uuid, action: Do) -> Result<Outcome, Fault> {
     let (from, to) = match action {
         Do::Pause => (["running", "running"], "paused"),
         Do::Resume => (["paused", "paused"], "running"),
@@ -172,7 +211,8 @@ async fn steer(tx: &mut Tx, id: uuid::Uuid, action: Do) -> Result<Outcome, Fault
     };
     let changed = sqlx::query(
         "UPDATE millrace.operation SET state = $3, updated_at = clock_timestamp()
-         WHERE id = $1 AND state = ANY($2) AND kind = 'redrive'",
+         WHERE id = $1 AND state = ANY($2)
+           AND (kind = 'redrive' OR (kind = 'seek' AND $3 = 'cancelled'))",
     )
     .bind(id)
     .bind(from.map(str::to_owned).to_vec())
@@ -181,6 +221,10 @@ async fn steer(tx: &mut Tx, id: uuid::Uuid, action: Do) -> Result<Outcome, Fault
     .await?;
     if action != Do::Resume {
         operation::take_back(tx, id).await?;
+    }
+    if action == Do::Cancel {
+        let forget = sqlx::query("DELETE FROM millrace.seek WHERE operation = $1");
+        forget.bind(id).execute(tx.db()).await?;
     }
     Ok(match changed.rows_affected() {
         0 => Outcome {

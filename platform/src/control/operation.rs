@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::commands::{Command, Kind, Selection};
 use super::obey::{Outcome, audit};
+use crate::consume::Partition;
 use crate::core::{Core, in_time};
 use crate::repair::Repair;
 use crate::{Fault, RegistryError, Tx};
@@ -252,6 +253,42 @@ async fn finish(
     finish.bind(running.id).bind(state).bind(detail).execute(tx.db()).await?;
     take_back(tx, running.id).await?;
     audit(tx, core, &running.command.operator, "redrive", "finished", detail).await
+}
+
+/// A partition was put where an operator wanted it.
+pub(crate) async fn moved(
+    core: &Core,
+    id: Uuid,
+    (topic, partition): Partition,
+    offset: i64,
+) -> Result<(), Fault> {
+    let mut tx = core.begin().await?;
+    let done = sqlx::query(
+        r#"WITH gone AS (
+               DELETE FROM millrace.seek
+               WHERE operation = $1 AND topic = $2 AND "partition" = $3 AND "offset" = $4
+               RETURNING 1)
+           UPDATE millrace.operation SET done = done + 1, updated_at = clock_timestamp(),
+               state = CASE WHEN done + 1 >= total THEN 'done' ELSE state END,
+               detail = (done + 1) || ' of ' || total || ' partitions put elsewhere'
+           WHERE id = $1 AND state = 'running' AND EXISTS (SELECT 1 FROM gone)
+           RETURNING command, state, detail"#,
+    )
+    .bind(id)
+    .bind(topic)
+    .bind(partition)
+    .bind(offset)
+    .fetch_optional(tx.db())
+    .await?;
+    if let Some(row) = done
+        && row.get::<&str, _>(1) == "done"
+    {
+        let command: Command = serde_json::from_value(row.get(0)).map_err(Fault::poison)?;
+        audit(&mut tx, core, &command.operator, "seek", "finished", row.get(2)).await?;
+    }
+    tx.commit().await?;
+    core.committed(true);
+    Ok(())
 }
 
 /// Keys that an operation released and that still stand before their dead letter wait for an

@@ -83,12 +83,13 @@ pub(crate) async fn park(
         Full::Fault(fault) => fault.into(),
         Full::Limit(text) => Failure::Full(first, text),
     })?;
-    store::insert(tx, &rows).await?;
+    let new = store::insert(tx, &rows).await?;
     store::insert_keys(tx, &keys).await?;
     filled(tx, turn).await?;
     store::save_outcomes(tx, &rows).await?;
-    let letters: Vec<Letter<'_>> = rows.iter().filter_map(|row| row.letter(core)).collect();
     tell(core, &rows);
+    let rows = rows.iter().filter(|row| new.contains(&row.incoming.id));
+    let letters: Vec<Letter<'_>> = rows.filter_map(|row| row.letter(core)).collect();
     store::announce_letters(tx, core, &letters).await?;
     if plant::is(Plant::LetterTwice) {
         store::announce_letters(tx, core, &letters).await?;

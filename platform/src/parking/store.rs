@@ -1,6 +1,6 @@
 //! The SQL of parking. Every statement works on a batch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use millrace_contract::{EventId, Headers, headers_to_json};
@@ -146,16 +146,16 @@ pub(crate) async fn waiting(tx: &mut Tx, keys: &[&str]) -> Result<HashMap<String
     Ok(rows.iter().map(waits).collect())
 }
 
-/// Parks records. One that was parked before and handled since, and is read again from the
-/// beginning, takes its old place.
-pub(super) async fn insert(tx: &mut Tx, rows: &[Row<'_>]) -> Result<(), Fault> {
+/// Parks records, and says which were never parked before. One that was parked before and handled
+/// since, and is read again from the beginning, takes its old place.
+pub(super) async fn insert(tx: &mut Tx, rows: &[Row<'_>]) -> Result<HashSet<EventId>, Fault> {
     let record = |row: &Row<'_>| row.incoming.record.clone();
     let records: Vec<_> = rows.iter().map(record).collect();
     let fault = |pick: fn(&LetterFault) -> &str| -> Vec<String> {
         let text = |row: &Row<'_>| row.fault.as_ref().map_or("", pick).to_owned();
         rows.iter().map(text).collect()
     };
-    sqlx::query(
+    let parked = sqlx::query(
         r#"INSERT INTO millrace.parked (key, event_id, topic, "partition", "offset", timestamp_ms,
                record_key, payload, headers, name, status, reason, error_type, error_message,
                error_chain, fingerprint, attempts, first_failed_at, last_failed_at)
@@ -172,7 +172,8 @@ pub(super) async fn insert(tx: &mut Tx, rows: &[Row<'_>]) -> Result<(), Fault> {
                fingerprint, n)
            ORDER BY n
            ON CONFLICT (event_id) DO UPDATE SET status = EXCLUDED.status
-               WHERE parked.status = 'redriven'"#,
+               WHERE parked.status = 'redriven'
+           RETURNING event_id, xmax = 0"#,
     )
     .bind(rows.iter().map(|row| row.key.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.incoming.id.uuid()).collect::<Vec<_>>())
@@ -190,9 +191,10 @@ pub(super) async fn insert(tx: &mut Tx, rows: &[Row<'_>]) -> Result<(), Fault> {
     .bind(fault(|fault| &fault.message))
     .bind(fault(|fault| &fault.chain))
     .bind(fault(|fault| &fault.fingerprint))
-    .execute(tx.db())
+    .fetch_all(tx.db())
     .await?;
-    Ok(())
+    let new = parked.iter().filter(|row| row.get(1));
+    Ok(new.filter_map(|row| EventId::new(row.get(0)).ok()).collect())
 }
 
 /// Headers as they are stored.
@@ -316,11 +318,19 @@ pub(crate) async fn counts(conn: &mut PgConnection) -> Result<Counts, Fault> {
 }
 
 /// A view begins a partition anew: what is parked of it will come again. What waited behind it
-/// from elsewhere goes on.
+/// from elsewhere goes on. Of a record that died something is left: should it die again, its dead
+/// letter is in its topic already.
 pub(crate) async fn forget(tx: &mut Tx, topic: &str, partition: i32) -> Result<(), Fault> {
     let keys: Vec<String> = sqlx::query_scalar(
-        r#"DELETE FROM millrace.parked
-           WHERE topic = $1 AND "partition" = $2 AND edited IS NULL RETURNING key"#,
+        r#"WITH waiting AS (
+               DELETE FROM millrace.parked
+               WHERE topic = $1 AND "partition" = $2 AND edited IS NULL
+                 AND status IN ('waiting', 'retrying') RETURNING key),
+           dead AS (
+               UPDATE millrace.parked SET status = 'redriven'
+               WHERE topic = $1 AND "partition" = $2 AND edited IS NULL
+                 AND status IN ('dead', 'discarded') RETURNING key)
+           SELECT key FROM waiting UNION SELECT key FROM dead"#,
     )
     .bind(topic)
     .bind(partition)

@@ -3,12 +3,19 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 
 use super::evidence::Datum;
+use crate::eventually;
+
+/// The registry answers within this time, and is not believed before the shorter one that it has
+/// nothing at all.
+const REGISTRY_MAX: Duration = Duration::from_secs(20);
+const DOUBT_MAX: Duration = Duration::from_secs(5);
 
 /// Reads payloads by the schemas of one registry.
 pub(super) struct Decoder {
@@ -16,6 +23,9 @@ pub(super) struct Decoder {
     registry: String,
     /// `None` for an id the registry does not have.
     schemas: HashMap<u32, Option<Schema>>,
+    /// It has shown a schema.
+    answers: bool,
+    since: Instant,
 }
 
 /// Notes when the reader came to the end before the schema did.
@@ -34,7 +44,8 @@ impl Read for Strict<'_> {
 impl Decoder {
     pub(super) fn new(registry: &str) -> Self {
         let registry = registry.trim_end_matches('/').to_owned();
-        Self { http: reqwest::Client::new(), registry, schemas: HashMap::new() }
+        let (http, schemas) = (reqwest::Client::new(), HashMap::new());
+        Self { http, registry, schemas, answers: false, since: Instant::now() }
     }
 
     /// What a payload says under the type its header names.
@@ -56,18 +67,28 @@ impl Decoder {
 
     async fn schema(&mut self, id: u32) -> Result<Option<&Schema>> {
         if !self.schemas.contains_key(&id) {
-            let url = format!("{}/schemas/ids/{id}", self.registry);
-            let answer = self.http.get(&url).send().await.context("asking the registry")?;
-            let schema = if answer.status() == reqwest::StatusCode::NOT_FOUND {
-                None
-            } else {
-                let body: serde_json::Value = answer.error_for_status()?.json().await?;
-                let text = body["schema"].as_str().unwrap_or_default();
-                Schema::parse_str(text).ok()
-            };
+            let schema = eventually(REGISTRY_MAX, "an answer of the registry", async || {
+                self.ask(id).await.map_err(|error| format!("{error:#}"))
+            });
+            let schema = schema.await?;
+            self.answers |= schema.is_some();
             self.schemas.insert(id, schema);
         }
         Ok(self.schemas.get(&id).and_then(Option::as_ref))
+    }
+
+    /// A registry that was broken on purpose may not know its schemas again at once: its word that
+    /// there is none counts when it has shown one, or has said so for a while.
+    async fn ask(&self, id: u32) -> Result<Option<Schema>> {
+        let url = format!("{}/schemas/ids/{id}", self.registry);
+        let answer = self.http.get(&url).send().await.context("asking the registry")?;
+        if answer.status() == reqwest::StatusCode::NOT_FOUND {
+            ensure!(self.answers || self.since.elapsed() > DOUBT_MAX, "it has no schema {id}");
+            return Ok(None);
+        }
+        let body: serde_json::Value = answer.error_for_status()?.json().await?;
+        let text = body["schema"].as_str().with_context(|| format!("no schema in {body}"))?;
+        Ok(Some(Schema::parse_str(text).with_context(|| format!("schema {id}: {text}"))?))
     }
 }
 

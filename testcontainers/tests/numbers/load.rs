@@ -38,14 +38,24 @@ pub(crate) async fn note(
     book: &str,
     amount: i64,
 ) -> Result<()> {
+    send(http, writer, &json!({ "book": book, "amount": amount })).await
+}
+
+async fn send(http: &reqwest::Client, writer: &str, note: &serde_json::Value) -> Result<()> {
     let answer = http
         .post(format!("{writer}/v1/notes"))
         .header("Idempotency-Key", Uuid::now_v7().to_string())
-        .json(&json!({ "book": book, "amount": amount }))
+        .json(note)
         .send()
         .await?;
     ensure!(answer.status() == 202, "{}", answer.status());
     Ok(())
+}
+
+/// The same note in so many books, by one command.
+pub(crate) async fn many(writer: &Running, name: &str, count: usize, amount: i64) -> Result<()> {
+    let note = json!({ "book": name, "amount": amount, "copies": count });
+    send(&client()?, writer.url(), &note).await
 }
 
 /// Notes at a steady rate, whatever becomes of the earlier ones; how many were accepted.

@@ -79,6 +79,18 @@ pub(crate) fn clerk() -> Service {
 pub(crate) struct Note {
     book: String,
     amount: i64,
+    /// Into so many books at once, told apart by a number behind the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    copies: Option<u16>,
+}
+
+impl Note {
+    fn books(&self) -> Vec<String> {
+        match self.copies {
+            None => vec![self.book.clone()],
+            Some(copies) => (0..copies).map(|n| format!("{}-{n}", self.book)).collect(),
+        }
+    }
 }
 
 /// Writer and clerk keep no rows.
@@ -109,7 +121,9 @@ async fn note(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "book_missing", detail));
     }
     door.command_once::<NoRows>(&caller, &key, &note, (), |_rows, emit| {
-        emit.fact(Noted { book: Book(note.book.clone()), amount: note.amount });
+        for book in note.books() {
+            emit.fact(Noted { book: Book(book), amount: note.amount });
+        }
         Ok(Answer::accepted("/v1/notes", &serde_json::json!({ "book": note.book })))
     })
     .await

@@ -24,21 +24,30 @@ impl Bench {
     }
 
     fn group(&self) -> String {
-        format!("{}test.tally", self.world.prefix())
+        self.group_of("tally")
+    }
+
+    pub(super) fn group_of(&self, service: &str) -> String {
+        format!("{}test.{service}", self.world.prefix())
     }
 
     /// Asks the group of `tally`; the id of what was asked.
     async fn command(&self, kind: Kind) -> Result<Uuid> {
+        self.ask("tally", kind).await
+    }
+
+    /// Asks the group of a service; the id of what was asked.
+    pub(super) async fn ask(&self, service: &str, kind: Kind) -> Result<Uuid> {
         let id = Uuid::now_v7();
         let operator = Operator {
             id,
-            group: self.group(),
+            group: self.group_of(service),
             issued_at: now(),
             by: "a test".to_owned(),
             reason: "to see it done".to_owned(),
         };
         let payload = serde_json::to_vec(&Command { operator, kind })?;
-        self.put_ops(&self.ops().commands, self.group(), Some(payload)).await?;
+        self.put_ops(&self.ops().commands, self.group_of(service), Some(payload)).await?;
         Ok(id)
     }
 
@@ -51,8 +60,18 @@ impl Bench {
 
     /// Waits until an operation of `tally` is in a state; done, failed and what it says.
     async fn until_operation(&self, id: Uuid, state: &str) -> Result<(i32, i32, String)> {
+        self.until_operation_of("tally", id, state).await
+    }
+
+    /// The same of another service.
+    pub(super) async fn until_operation_of(
+        &self,
+        service: &str,
+        id: Uuid,
+        state: &str,
+    ) -> Result<(i32, i32, String)> {
         eventually(SOON, "the operation ends", async || {
-            let mut db = self.world.database("tally").await.map_err(|error| error.to_string())?;
+            let mut db = self.world.database(service).await.map_err(|error| error.to_string())?;
             let find = "SELECT state, done, failed, detail FROM millrace.operation WHERE id = $1";
             let found = sqlx::query(find).bind(id).fetch_optional(&mut db).await;
             let row = found.map_err(|error| error.to_string())?.ok_or("not obeyed")?;

@@ -6,6 +6,7 @@ mod away;
 mod crash;
 mod frozen;
 mod scale;
+mod seek;
 mod starved;
 mod view;
 

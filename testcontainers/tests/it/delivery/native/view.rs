@@ -13,7 +13,7 @@ use crate::tally;
 use crate::tally::facts::TALLIES;
 
 /// Sum and number of folded facts by book.
-type Shown = BTreeMap<String, (i64, i64)>;
+pub(super) type Shown = BTreeMap<String, (i64, i64)>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_reset_to_the_earliest_offset_is_rebuilt_exactly() -> Result<()> {
@@ -63,7 +63,7 @@ async fn fill(bench: &Bench) -> Result<Shown> {
     Ok(wanted)
 }
 
-async fn reset(bench: &Bench, to: To) -> Result<()> {
+pub(super) async fn reset(bench: &Bench, to: To) -> Result<()> {
     let (admin, topic) = (bench.world.admin().await?, bench.world.topic(&TALLIES));
     let group = format!("{}test.ledger", bench.world.prefix());
     let committed = admin.group_offsets(&group, &[&topic]).await?;
@@ -72,7 +72,7 @@ async fn reset(bench: &Bench, to: To) -> Result<()> {
     Ok(())
 }
 
-async fn until_shown(bench: &Bench, wanted: &Shown) -> Result<()> {
+pub(super) async fn until_shown(bench: &Bench, wanted: &Shown) -> Result<()> {
     eventually(SOON, "the view shows every sum", async || {
         let shown = shown(bench).await.map_err(|error| error.to_string())?;
         if &shown == wanted { Ok(()) } else { Err(format!("{shown:?}, wanted {wanted:?}")) }
