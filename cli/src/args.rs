@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use schemas::Sku;
+use schemas::{Sku, Timestamp};
 
 /// Reads `30s`, `500ms` or `2m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -16,6 +16,28 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         _ => None,
     });
     duration.ok_or_else(|| "give a whole number and its unit: 500ms, 30s or 2m".to_owned())
+}
+
+/// Reads a moment: RFC 3339, a day, or a span before `now` such as `-2h`.
+pub(crate) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let wrong =
+        || "give a time: 2026-11-20T10:00:00Z, 2026-11-20 (from midnight UTC) or -2h".to_owned();
+    if let Some(back) = text.strip_prefix('-') {
+        let (number, unit) =
+            back.split_at(back.len() - back.chars().next_back().map_or(0, char::len_utf8));
+        let number: i64 = number.parse().ok().filter(|number| *number >= 0).ok_or_else(wrong)?;
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            _ => return Err(wrong()),
+        };
+        let micros = number.checked_mul(seconds * 1_000_000).ok_or_else(wrong)?;
+        return Timestamp::from_micros(now.micros().saturating_sub(micros)).ok_or_else(wrong);
+    }
+    let at_midnight = format!("{text}T00:00:00Z");
+    text.parse().or_else(|_| at_midnight.parse()).map_err(|_: time::error::Parse| wrong())
 }
 
 /// Reads the first digits of a cause's fingerprint.
@@ -59,6 +81,19 @@ mod tests {
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         for wrong in ["", "30", "s", "-1s", "1.5s", "1h", "18446744073709551616s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_time_a_day_or_a_span_before_now() {
+        let now = "2026-11-21T12:00:00Z".parse().unwrap();
+        let at = |text: &str| moment(text, now).map(|at| at.to_string());
+        assert_eq!(at("2026-11-20T10:00:00Z").unwrap(), "2026-11-20T10:00:00Z");
+        assert_eq!(at("2026-11-20").unwrap(), "2026-11-20T00:00:00Z");
+        assert_eq!(at("-2h").unwrap(), "2026-11-21T10:00:00Z");
+        assert_eq!(at("-30m").unwrap(), "2026-11-21T11:30:00Z");
+        for wrong in ["", "-", "-h", "-2", "-2w", "--2h", "2h", "yesterday", "2026-13-01", "-ü"] {
+            assert!(at(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! `millrace group`: the services' consumer groups, how they are, and pausing them or putting one
 //! record out of their way.
 
+mod seek;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -46,6 +48,15 @@ Examples:
 Example:
   millrace group resume payments --reason 'provider is back' --execute")]
     Resume(Paused),
+    /// Read again from somewhere else; the members stay.
+    #[command(before_help = "\
+Examples:
+  millrace group seek order-view --to earliest                       what would be done
+  millrace group seek order-view --to earliest --reason 'rows are wrong' --execute
+  millrace group seek payments --to -2h
+  millrace group seek payments --to 2026-11-20T10:00:00Z --reason R --execute
+  millrace group seek stock --shift=-500 --topic retail.order.events.v1 --partition 3")]
+    Seek(seek::Seek),
     /// Make one record a dead letter without handling it; it is not lost, see `dlq`.
     #[command(before_help = "\
 Examples:
@@ -111,6 +122,7 @@ pub(crate) async fn run(
         GroupCommand::Show { group } => show(place, &group, output).await,
         GroupCommand::Pause(paused) => pause(paused, true, place, output).await,
         GroupCommand::Resume(paused) => pause(paused, false, place, output).await,
+        GroupCommand::Seek(seek) => seek::run(seek, place, output).await,
         GroupCommand::Skip { group, topic, partition, offset, act } => {
             let name = known(&place.endpoints, &group)?;
             let topic = logical(&place.endpoints, &topic);

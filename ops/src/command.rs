@@ -98,6 +98,25 @@ impl Operator {
         self.put(&self.topics.desired, &key, paused.then(|| json(&wish))).await
     }
 
+    /// Puts a group that has no members elsewhere: nobody is there to be asked.
+    ///
+    /// # Errors
+    /// As [`Operator::send`]; `Refused` when a member joined meanwhile.
+    pub async fn put_group(
+        &self,
+        group: &str,
+        places: &[control::Place],
+        author: &Author,
+    ) -> Result<(), AdminError> {
+        let asked = command(group, Kind::Seek { to: places.to_vec() }, author);
+        let detail = String::from_utf8_lossy(&json(&asked.kind)).into_owned();
+        self.tell(&asked.operator, asked.kind.name(), &detail).await?;
+        let full = |place: &control::Place| {
+            (format!("{}{}", self.prefix, place.topic), place.partition, place.offset)
+        };
+        self.admin.put_group(group, places.iter().map(full).collect()).await
+    }
+
     /// The first record of every change: who asked for it. Without it nothing is sent.
     async fn tell(
         &self,

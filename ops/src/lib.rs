@@ -11,6 +11,7 @@ pub mod import;
 pub mod late;
 pub mod operation;
 pub mod registry;
+pub mod seek;
 pub mod status;
 pub mod topics;
 

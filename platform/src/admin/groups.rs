@@ -89,6 +89,28 @@ impl Admin {
     }
 }
 
+impl Admin {
+    /// Puts a group that has no members at these offsets: topic, partition and offset.
+    ///
+    /// # Errors
+    /// `Refused` while the group has members; `Unreachable`.
+    pub async fn put_group(
+        &self,
+        group: &str,
+        places: Vec<(String, i32, i64)>,
+    ) -> Result<(), AdminError> {
+        let group = group.to_owned();
+        self.blocking("reset a group", move |admin| {
+            let mut offsets = TopicPartitionList::new();
+            for (topic, partition, offset) in &places {
+                offsets.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+            }
+            admin.reader(&group)?.commit(&offsets, CommitMode::Sync)
+        })
+        .await
+    }
+}
+
 /// The offsets that `to` means, kept between what each partition begins and ends with.
 fn target(
     consumer: &BaseConsumer,

@@ -33,7 +33,7 @@ impl Admin {
     pub async fn read_all(&self, topic: &str) -> Result<Vec<Record>, AdminError> {
         let marks = self.watermarks(topic).await?;
         let name = topic.to_owned();
-        self.blocking("read a topic", move |admin| admin.read_between(&name, &marks)).await
+        self.blocking("read a topic", move |admin| admin.read_ranges(&name, &marks)).await
     }
 
     /// The newest records of the topic, at most `count` of each partition, by partition and offset.
@@ -44,7 +44,48 @@ impl Admin {
         let mut marks = self.watermarks(topic).await?;
         marks.iter_mut().for_each(|mark| mark.low = mark.low.max(mark.high - count));
         let name = topic.to_owned();
-        self.blocking("read a topic", move |admin| admin.read_between(&name, &marks)).await
+        self.blocking("read a topic", move |admin| admin.read_ranges(&name, &marks)).await
+    }
+
+    /// Records of these ranges, from `low` up to and without `high`, by partition and offset.
+    ///
+    /// # Errors
+    /// `TooSlow` or `Unreachable`.
+    pub async fn read_between(
+        &self,
+        topic: &str,
+        ranges: Vec<Watermarks>,
+    ) -> Result<Vec<Record>, AdminError> {
+        let name = topic.to_owned();
+        self.blocking("read a topic", move |admin| admin.read_ranges(&name, &ranges)).await
+    }
+
+    /// For each partition the offset of its first record that is not older than so many
+    /// milliseconds since 1970; `None` when all are older.
+    ///
+    /// # Errors
+    /// `NoTopic` or `Unreachable`.
+    pub async fn offsets_at(
+        &self,
+        topic: &str,
+        millis: i64,
+    ) -> Result<Vec<(i32, Option<i64>)>, AdminError> {
+        let marks = self.watermarks(topic).await?;
+        let name = topic.to_owned();
+        self.blocking("find records by their time", move |admin| {
+            let mut asked = TopicPartitionList::new();
+            for mark in &marks {
+                asked.add_partition_offset(&name, mark.partition, Offset::Offset(millis))?;
+            }
+            let found = admin.reader(NO_GROUP)?.offsets_for_times(asked, admin.deadline)?;
+            let offset =
+                |mark: &Watermarks| match found.find_partition(&name, mark.partition)?.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                };
+            Ok(marks.iter().map(|mark| (mark.partition, offset(mark))).collect())
+        })
+        .await
     }
 
     /// Writes one record exactly as given and answers its partition and offset.
@@ -83,7 +124,7 @@ impl Admin {
         Ok(marks)
     }
 
-    fn read_between(&self, topic: &str, marks: &[Watermarks]) -> Result<Vec<Record>, KafkaError> {
+    fn read_ranges(&self, topic: &str, marks: &[Watermarks]) -> Result<Vec<Record>, KafkaError> {
         let consumer = self.reader(NO_GROUP)?;
         let filled = marks.iter().filter(|mark| mark.high > mark.low);
         let mut ends: BTreeMap<i32, i64> = BTreeMap::new();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millrace::contract::headers_from_json;
 use uuid::Uuid;
 
-use super::evidence::{Books, Kind, Log, Logged, OutboxRow, sha256};
+use super::evidence::{Books, Datum, Kind, Log, Logged, OutboxRow, sha256};
 use super::index::{Fact, Index};
 use super::verdict::Report;
 
@@ -161,6 +161,12 @@ pub(super) fn no_phantom(index: &Index<'_>, report: &mut Report) {
             index.poison_at(&log.topic, record.partition, record.offset).is_none()
         };
         for record in log.records.iter().filter(injected) {
+            if let (Kind::Facts | Kind::State, Datum::Unreadable(why)) = (&log.kind, &record.datum)
+            {
+                let place = format!("{}/{}@{}", log.topic, record.partition, record.offset);
+                let text = format!("the record at {place} cannot be read: {why}");
+                report.found(record.key_text(), text);
+            }
             let row = rows.get(&of_record(log, record));
             let differs = row.map(|row| difference(log, record, row));
             report.expect(differs == Some(None), record.key_text(), || {

@@ -27,7 +27,8 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Starts a registry. Its data stays in `folder` if that is to be kept, else in memory.
+    /// Starts a registry. Its data lies in `folder`, so that it outlives a crash; the folder goes
+    /// with a process that is killed unless it is to be kept.
     pub(crate) async fn start(
         home: &Home,
         folder: &Path,
@@ -93,13 +94,12 @@ impl Registry {
             .env("QUARKUS_HTTP_ACCESS_LOG_ENABLED", "false")
             .env("APICURIO_STORAGE_KIND", "sql")
             .env("APICURIO_STORAGE_SQL_KIND", "h2");
-        if kept {
-            // By default a commit reaches the file half a second later: a kill would lose schemas
-            // whose ids are in records already.
-            let mut url = java::with_path("jdbc:h2:file:", &folder.join("registry"));
-            url.push(";WRITE_DELAY=0");
-            launch = launch.env("APICURIO_DATASOURCE_URL", url);
-        } else {
+        // By default a commit reaches the file half a second later: a kill would lose schemas whose
+        // ids are in records already.
+        let mut url = java::with_path("jdbc:h2:file:", &folder.join("registry"));
+        url.push(";WRITE_DELAY=0");
+        launch = launch.env("APICURIO_DATASOURCE_URL", url);
+        if !kept {
             launch = launch.orphan_folder(folder);
         }
         let server = Server::start("the registry", launch, Signal::Term)?;
