@@ -26,6 +26,7 @@ pub const EVENTS: &[EventInfo] = &[
     EventInfo::of::<ProductRepriced>(),
     EventInfo::of::<ProductWithdrawn>(),
     EventInfo::of::<ProductState>(),
+    EventInfo::of::<OrderState>(),
 ];
 
 /// Who ended an order before its time. DEADLINE is a step that took too long; OTHER stands for everyone this version does not know.
@@ -92,6 +93,62 @@ impl OrderLine {
             quantity: input.long()?,
             unit_price: input.money()?,
         })
+    }
+}
+
+/// Where an order stands. CONFIRMED and what comes after it are ends; OTHER stands for every status this version does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OrderStatus {
+    /// `OTHER`.
+    #[default]
+    Other,
+    /// `PLACED`.
+    Placed,
+    /// `RESERVED`.
+    Reserved,
+    /// `PAID`.
+    Paid,
+    /// `CONFIRMED`.
+    Confirmed,
+    /// `REJECTED`.
+    Rejected,
+    /// `REFUSED`.
+    Refused,
+    /// `CANCELLED`.
+    Cancelled,
+    /// `EXPIRED`.
+    Expired,
+}
+
+impl OrderStatus {
+    /// Every symbol, in schema order.
+    pub const ALL: &'static [Self] = &[Self::Other, Self::Placed, Self::Reserved, Self::Paid, Self::Confirmed, Self::Rejected, Self::Refused, Self::Cancelled, Self::Expired];
+
+    /// The symbol as the schema spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Other => "OTHER",
+            Self::Placed => "PLACED",
+            Self::Reserved => "RESERVED",
+            Self::Paid => "PAID",
+            Self::Confirmed => "CONFIRMED",
+            Self::Rejected => "REJECTED",
+            Self::Refused => "REFUSED",
+            Self::Cancelled => "CANCELLED",
+            Self::Expired => "EXPIRED",
+        }
+    }
+
+    /// Appends the index of the symbol.
+    pub fn encode(self, out: &mut Writer<'_>) {
+        out.long(self as i64);
+    }
+
+    /// Reads the index of a symbol; fails if there is no such symbol.
+    pub fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        input.symbol(Self::ALL.len()).map(|index| Self::ALL[index])
     }
 }
 
@@ -398,6 +455,82 @@ impl Event for OrderRejected {
             customer_id: input.string().and_then(|text| CustomerId::new(text).map_err(|_| input.invalid("malformed CustomerId")))?,
             store_id: input.string().and_then(|text| StoreId::new(text).map_err(|_| input.invalid("malformed StoreId")))?,
             missing: input.array(ShortLine::decode)?,
+        })
+    }
+}
+
+/// What everything that was said about an order amounts to: the latest record of a key is the whole truth, and one without a value says that the order is erased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderState {
+    /// The order, and the key of the record.
+    pub order_id: OrderId,
+    /// How many facts are folded into it, from 1. It never goes back.
+    pub version: i64,
+    /// Where the order stands.
+    pub status: OrderStatus,
+    /// Whether it has ended, and nothing that was done for it is still to be undone.
+    pub settled: bool,
+    /// The customer who placed the order; null as long as nobody has told.
+    pub customer_id: Option<CustomerId>,
+    /// The store the order was placed in; null as long as nobody has told.
+    pub store_id: Option<StoreId>,
+    /// The articles of the order, each at most once; none as long as nobody has told.
+    pub lines: Vec<OrderLine>,
+    /// The sum of all lines; null as long as nobody has told.
+    pub total: Option<Money>,
+    /// When it was placed; null as long as nobody has told.
+    pub placed_at: Option<millrace_contract::Timestamp>,
+    /// When it ended; null as long as it has not.
+    pub closed_at: Option<millrace_contract::Timestamp>,
+    /// When the latest of its facts happened.
+    pub updated_at: millrace_contract::Timestamp,
+    /// The articles of which the store had too little.
+    pub missing: Vec<ShortLine>,
+    /// Why it ended, when somebody said so.
+    pub reason: Option<String>,
+}
+
+impl Event for OrderState {
+    const NAME: &'static str = "retail.order.OrderState";
+    const TOPIC: &'static Topic = topics::ORDER_STATE;
+    const SCHEMA: &'static str = r#"{"type":"record","name":"OrderState","namespace":"retail.order","doc":"What everything that was said about an order amounts to: the latest record of a key is the whole truth, and one without a value says that the order is erased.","fields":[{"name":"order_id","type":{"type":"string","logicalType":"uuid"},"doc":"The order, and the key of the record."},{"name":"version","type":"long","doc":"How many facts are folded into it, from 1. It never goes back."},{"name":"status","type":{"type":"enum","name":"OrderStatus","namespace":"retail","doc":"Where an order stands. CONFIRMED and what comes after it are ends; OTHER stands for every status this version does not know.","symbols":["OTHER","PLACED","RESERVED","PAID","CONFIRMED","REJECTED","REFUSED","CANCELLED","EXPIRED"],"default":"OTHER"},"doc":"Where the order stands."},{"name":"settled","type":"boolean","doc":"Whether it has ended, and nothing that was done for it is still to be undone."},{"name":"customer_id","type":["null","string"],"doc":"The customer who placed the order; null as long as nobody has told.","default":null},{"name":"store_id","type":["null","string"],"doc":"The store the order was placed in; null as long as nobody has told.","default":null},{"name":"lines","type":{"type":"array","items":{"type":"record","name":"OrderLine","namespace":"retail","doc":"One article of an order.","fields":[{"name":"sku","type":"string","doc":"The article."},{"name":"quantity","type":"long","doc":"How many pieces were ordered, at least one."},{"name":"unit_price","type":{"type":"record","name":"Money","namespace":"retail","doc":"An amount of one currency. Never floating point.","fields":[{"name":"amount","type":"long","doc":"The amount in the minor units of the currency: 1990 is 19.90 CAD."},{"name":"currency","type":"string","doc":"The currency by its three letters of ISO 4217."}]},"doc":"The price of one piece when the order was placed."}]}},"doc":"The articles of the order, each at most once; none as long as nobody has told."},{"name":"total","type":["null","retail.Money"],"doc":"The sum of all lines; null as long as nobody has told.","default":null},{"name":"placed_at","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"doc":"When it was placed; null as long as nobody has told.","default":null},{"name":"closed_at","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"doc":"When it ended; null as long as it has not.","default":null},{"name":"updated_at","type":{"type":"long","logicalType":"timestamp-micros"},"doc":"When the latest of its facts happened."},{"name":"missing","type":{"type":"array","items":{"type":"record","name":"ShortLine","namespace":"retail","doc":"An article of which the store has too few.","fields":[{"name":"sku","type":"string","doc":"The article."},{"name":"wanted","type":"long","doc":"How many pieces the order asks for."},{"name":"available","type":"long","doc":"How many pieces were free when the order was looked at."}]}},"doc":"The articles of which the store had too little."},{"name":"reason","type":["null","string"],"doc":"Why it ended, when somebody said so.","default":null}]}"#;
+    type Key = OrderId;
+
+    fn key(&self) -> &Self::Key {
+        &self.order_id
+    }
+
+    fn encode(&self, out: &mut Writer<'_>) {
+        out.uuid(self.order_id.uuid());
+        out.long(self.version);
+        self.status.encode(out);
+        out.boolean(self.settled);
+        out.optional(self.customer_id.as_ref(), |out, some| out.string(some.as_str()));
+        out.optional(self.store_id.as_ref(), |out, some| out.string(some.as_str()));
+        out.array(&self.lines, |out, item| item.encode(out));
+        out.optional(self.total.as_ref(), |out, some| out.money(*some));
+        out.optional(self.placed_at.as_ref(), |out, some| out.timestamp(*some));
+        out.optional(self.closed_at.as_ref(), |out, some| out.timestamp(*some));
+        out.timestamp(self.updated_at);
+        out.array(&self.missing, |out, item| item.encode(out));
+        out.optional(self.reason.as_ref(), |out, some| out.string(some));
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            order_id: input.uuid().map(OrderId::new)?,
+            version: input.long()?,
+            status: OrderStatus::decode(input)?,
+            settled: input.boolean()?,
+            customer_id: input.optional(|input| input.string().and_then(|text| CustomerId::new(text).map_err(|_| input.invalid("malformed CustomerId"))))?,
+            store_id: input.optional(|input| input.string().and_then(|text| StoreId::new(text).map_err(|_| input.invalid("malformed StoreId"))))?,
+            lines: input.array(OrderLine::decode)?,
+            total: input.optional(|input| input.money())?,
+            placed_at: input.optional(|input| input.timestamp())?,
+            closed_at: input.optional(|input| input.timestamp())?,
+            updated_at: input.timestamp()?,
+            missing: input.array(ShortLine::decode)?,
+            reason: input.optional(|input| input.string().map(str::to_owned))?,
         })
     }
 }
@@ -942,6 +1075,16 @@ pub mod topics {
         readers: &["orders"],
     };
 
+    /// `retail.order.state.v1`, written by order-view.
+    pub const ORDER_STATE: &Topic = &Topic {
+        name: "retail.order.state.v1",
+        owner: "order-view",
+        partitions: 6,
+        cleanup: Cleanup::Compact,
+        key: "orderId",
+        readers: &["order-query"],
+    };
+
     /// All of them.
-    pub const ALL: &[&Topic] = &[ORDER_EVENTS, STOCK_EVENTS, PAYMENT_EVENTS, SALE_EVENTS, PRODUCT_EVENTS, PRODUCT_STATE];
+    pub const ALL: &[&Topic] = &[ORDER_EVENTS, STOCK_EVENTS, PAYMENT_EVENTS, SALE_EVENTS, PRODUCT_EVENTS, PRODUCT_STATE, ORDER_STATE];
 }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    CancelledBy, CustomerId, OrderCancelled, OrderConfirmed, OrderLine, OrderPlaced, OrderRefused,
-    OrderRejected, PaymentAccepted, PaymentRefunded, PaymentRefused, SaleCancelled, SaleConfirmed,
-    ShortLine, StockReleased, StockReserved, StockUnavailable, StoreId, flow,
+    CancelledBy, CustomerId, OrderCancelled, OrderConfirmed, OrderId, OrderLine, OrderPlaced,
+    OrderRefused, OrderRejected, OrderState, OrderStatus, PaymentAccepted, PaymentRefunded,
+    PaymentRefused, SaleCancelled, SaleConfirmed, ShortLine, StockReleased, StockReserved,
+    StockUnavailable, StoreId, flow,
 };
 
 /// A fact about an order, with what is known of its publication.
@@ -150,6 +151,21 @@ impl Status {
         }
     }
 
+    /// What a state says; `None` when this version does not know its status.
+    pub fn of(status: OrderStatus) -> Option<Self> {
+        Some(match status {
+            OrderStatus::Other => return None,
+            OrderStatus::Placed => Self::Placed,
+            OrderStatus::Reserved => Self::Reserved,
+            OrderStatus::Paid => Self::Paid,
+            OrderStatus::Confirmed => Self::Confirmed,
+            OrderStatus::Rejected => Self::Rejected,
+            OrderStatus::Refused => Self::Refused,
+            OrderStatus::Cancelled => Self::Cancelled,
+            OrderStatus::Expired => Self::Expired,
+        })
+    }
+
     /// Whether nothing can come after it.
     pub fn is_end(self) -> bool {
         !matches!(self, Self::Placed | Self::Reserved | Self::Paid)
@@ -176,6 +192,26 @@ impl Facts {
     /// The list itself.
     pub fn into_vec(self) -> Vec<Fact> {
         self.0
+    }
+
+    /// What they amount to, as it is published.
+    pub fn state(&self, order_id: OrderId) -> OrderState {
+        let summary = self.summary();
+        OrderState {
+            order_id,
+            version: self.0.len() as i64,
+            status: summary.status.into(),
+            settled: summary.settled,
+            customer_id: summary.customer,
+            store_id: summary.store,
+            lines: summary.lines,
+            total: summary.total,
+            placed_at: summary.placed_at,
+            closed_at: summary.closed_at,
+            updated_at: summary.updated_at,
+            missing: summary.missing,
+            reason: summary.reason,
+        }
     }
 
     /// What they amount to.
@@ -266,6 +302,21 @@ impl Summary {
     fn end(&mut self, status: Status, fact: &Fact) {
         self.status = status;
         self.closed_at = Some(fact.occurred_at);
+    }
+}
+
+impl From<Status> for OrderStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Placed => Self::Placed,
+            Status::Reserved => Self::Reserved,
+            Status::Paid => Self::Paid,
+            Status::Confirmed => Self::Confirmed,
+            Status::Rejected => Self::Rejected,
+            Status::Refused => Self::Refused,
+            Status::Cancelled => Self::Cancelled,
+            Status::Expired => Self::Expired,
+        }
     }
 }
 

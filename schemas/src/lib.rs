@@ -9,11 +9,11 @@ pub mod history;
 mod ids;
 mod lines;
 
-use millrace_contract::{Event, Topic};
+use millrace_contract::Topic;
 
 pub use generated::*;
 pub use ids::{CustomerId, ID_CHARS_MAX, OrderId, SaleId, Sku, StoreId};
-pub use millrace_contract::{Currency, IdError, Money, MoneyError, Timestamp};
+pub use millrace_contract::{Currency, Event, IdError, Money, MoneyError, Timestamp};
 
 /// One kind of fact as the registry and the operator's tools see it.
 #[derive(Debug, Clone, Copy)]

@@ -40,7 +40,7 @@ pub const TARGETS: &[Target] = &[
 type Check = fn(&[u8]) -> Result<Vec<u8>, DecodeError>;
 
 /// Decoders of generated types, in the order of [`EVENTS`].
-const EVENT_CHECKS: [Check; 17] = [
+const EVENT_CHECKS: [Check; 18] = [
     check::<OrderPlaced>,
     check::<OrderConfirmed>,
     check::<OrderRejected>,
@@ -58,6 +58,7 @@ const EVENT_CHECKS: [Check; 17] = [
     check::<ProductRepriced>,
     check::<ProductWithdrawn>,
     check::<ProductState>,
+    check::<OrderState>,
 ];
 
 /// Schemas that no event of ours has, of every kind of type that a writer may use.

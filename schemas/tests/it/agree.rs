@@ -6,6 +6,7 @@ use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use schemas::Timestamp;
 use std::collections::HashMap;
 
 use crate::kinds::{self, avro};
@@ -48,6 +49,7 @@ fn any_value(schema: &Schema, field: &str, names: &HashMap<Name, &Schema>) -> Bo
         Schema::String => text(field).prop_map(Value::String).boxed(),
         Schema::Uuid(_) => any::<u128>().prop_map(|id| Value::Uuid(uuid(id))).boxed(),
         Schema::Long => any::<i64>().prop_map(Value::Long).boxed(),
+        Schema::TimestampMicros => moment().prop_map(Value::TimestampMicros).boxed(),
         Schema::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
         Schema::Array(array) => {
             let items = any_value(&array.items, field, names);
@@ -85,6 +87,12 @@ fn text(field: &str) -> BoxedStrategy<String> {
         "sku" | "customer_id" | "store_id" => "[A-Za-z0-9._-]{1,64}".boxed(),
         _ => "\\PC{0,40}".boxed(),
     }
+}
+
+/// Any moment that has a form of text.
+fn moment() -> impl Strategy<Value = i64> {
+    let limit = |text: &str| text.parse::<Timestamp>().unwrap().micros();
+    limit("0001-01-01T00:00:00Z")..=limit("9999-12-31T23:59:59.999999Z")
 }
 
 fn uuid(id: u128) -> millrace_contract::uuid::Uuid {

@@ -9,6 +9,7 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema::ResolvedSchema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
+use schemas::Timestamp;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -82,6 +83,10 @@ fn value(root: &Schema, schema: &Schema, json: &Json) -> Value {
         Schema::String => Value::String(text()),
         Schema::Uuid(_) => Value::Uuid(text().parse().unwrap()),
         Schema::Long => Value::Long(json.as_i64().unwrap()),
+        Schema::TimestampMicros => {
+            let at: Timestamp = serde_json::from_value(json.clone()).unwrap();
+            Value::TimestampMicros(at.micros())
+        }
         Schema::Boolean => Value::Boolean(json.as_bool().unwrap()),
         Schema::Array(array) => {
             let items = json.as_array().unwrap();

@@ -38,6 +38,7 @@ pub(crate) fn all() -> Vec<Kind> {
         kind::<ProductRepriced>(),
         kind::<ProductWithdrawn>(),
         kind::<ProductState>(),
+        kind::<OrderState>(),
     ]
 }
 
