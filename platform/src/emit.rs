@@ -1,5 +1,6 @@
 //! The pen of a decision: facts are written here and leave only with the transaction.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use millrace_contract::{Cause, Event, EventId, Timestamp, Topic, Writer};
@@ -16,6 +17,8 @@ pub struct Emit {
     declared: Arc<[&'static str]>,
     tracing: Tracing,
     origin: Origin,
+    /// What was last learned of a key, where a state is said of what was learned.
+    learned: HashMap<String, Origin>,
     facts: Vec<Announced>,
     outside: Outside,
     undeclared: Option<&'static str>,
@@ -37,7 +40,8 @@ pub(crate) struct Announced {
     pub(crate) topic: &'static Topic,
     pub(crate) name: &'static str,
     pub(crate) key: String,
-    pub(crate) datum: Vec<u8>,
+    /// `None` takes the latest state of the key back.
+    pub(crate) datum: Option<Vec<u8>>,
     pub(crate) cause: Cause,
     pub(crate) occurred_at: Timestamp,
 }
@@ -65,7 +69,8 @@ pub(crate) struct Asked {
 impl Emit {
     pub(crate) fn new(now: Timestamp, declared: Arc<[&'static str]>, tracing: Tracing) -> Self {
         let (origin, outside) = (Origin::default(), Outside::default());
-        Self { now, declared, tracing, origin, facts: vec![], outside, undeclared: None }
+        let learned = HashMap::new();
+        Self { now, declared, tracing, origin, learned, facts: vec![], outside, undeclared: None }
     }
 
     /// Announces a fact. The service must have declared that it emits it.
@@ -74,14 +79,27 @@ impl Emit {
             self.undeclared = Some(E::NAME);
             return;
         }
-        let key = event.key().to_string();
-        let id = EventId::new(Uuid::now_v7()).expect("now_v7 makes a UUID of version 7");
         let mut datum = Vec::with_capacity(128);
         event.encode(&mut Writer::new(&mut datum));
-        let correlation = self.origin.correlation.clone().unwrap_or_else(|| key.clone());
-        let parent = self.origin.span.as_ref();
+        self.say::<E>(event.key(), Some(datum));
+    }
+
+    /// Takes back the state of a key in the compacted topic of `E`: whoever reads it forgets the key.
+    pub fn erase<E: Event>(&mut self, key: &E::Key) {
+        match self.declared.contains(&E::NAME) {
+            true => self.say::<E>(key, None),
+            false => self.undeclared = Some(E::NAME),
+        }
+    }
+
+    fn say<E: Event>(&mut self, key: &E::Key, datum: Option<Vec<u8>>) {
+        let key = key.to_string();
+        let id = EventId::new(Uuid::now_v7()).expect("now_v7 makes a UUID of version 7");
+        let origin = self.learned.get(&key).unwrap_or(&self.origin);
+        let correlation = origin.correlation.clone().unwrap_or_else(|| key.clone());
+        let parent = origin.span.as_ref();
         let trace = self.tracing.create(E::TOPIC, E::NAME, id, &key, &correlation, parent);
-        let cause = Cause { correlation, causation: self.origin.causation, trace };
+        let cause = Cause { correlation, causation: origin.causation, trace };
         let occurred_at = self.now;
         self.facts.push(Announced {
             id,
@@ -133,7 +151,14 @@ impl Emit {
     /// The announced facts of one type, decoded again.
     pub fn facts<E: Event>(&self) -> Vec<E> {
         let named = self.facts.iter().filter(|fact| fact.name == E::NAME);
-        named.map(|fact| E::from_datum(&fact.datum).expect("an encoded fact decodes")).collect()
+        let data = named.filter_map(|fact| fact.datum.as_deref());
+        data.map(|datum| E::from_datum(datum).expect("an encoded fact decodes")).collect()
+    }
+
+    /// Keys of which the state of one type is taken back.
+    pub fn erased<E: Event>(&self) -> Vec<&str> {
+        let named = self.facts.iter().filter(|fact| fact.name == E::NAME);
+        named.filter(|fact| fact.datum.is_none()).map(|fact| fact.key.as_str()).collect()
     }
 
     /// What was asked of partners so far, of one type.
@@ -156,6 +181,11 @@ impl Emit {
 
     pub(crate) fn caused_by(&mut self, origin: Origin) {
         self.origin = origin;
+    }
+
+    /// What is said of this key from now on is caused by this.
+    pub(crate) fn learned(&mut self, key: String, origin: Origin) {
+        self.learned.insert(key, origin);
     }
 
     /// Where the pen stands: facts, asks and withdrawals.

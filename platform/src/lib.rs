@@ -46,6 +46,6 @@ pub use millrace_contract::{
 pub use process::{main, main_with};
 pub use registry::{Registry, RegistryError};
 pub use runtime::{RunError, Running, mount};
-pub use service::{Decide, Fold, Service, ServiceBuilder, Sweep, View, WorkingSet};
+pub use service::{Announce, Decide, Fold, Service, ServiceBuilder, Sweep, View, WorkingSet};
 pub use telemetry::log;
 pub use tx::Tx;

@@ -20,7 +20,7 @@ use crate::kafka::{self, Names};
 use crate::life::Life;
 use crate::service::Service;
 use crate::telemetry::{Metrics, Tracing};
-use crate::{Config, Health, Registry, RegistryError, Source};
+use crate::{Config, Door, Health, Registry, RegistryError, Source};
 
 /// Why a service could not be mounted, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,7 @@ pub enum RunError {
 pub struct Running {
     name: &'static str,
     url: String,
+    door: Door,
     health: Health,
     held: watch::Sender<bool>,
     stop: CancellationToken,
@@ -52,6 +53,11 @@ impl Running {
     /// Base URL of its HTTP door.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its front door, for commands from within this process.
+    pub fn door(&self) -> &Door {
+        &self.door
     }
 
     /// Its conditions.
@@ -119,6 +125,7 @@ pub(crate) async fn mount_traced(
     let address = listener.local_addr().map_err(|error| RunError::Ended(error.into()))?;
     let (held, _) = watch::channel(false);
     let stop = CancellationToken::new();
+    let door = Door { core: core.clone() };
     let life = Life {
         core,
         service: Arc::new(service),
@@ -128,7 +135,7 @@ pub(crate) async fn mount_traced(
         held: held.clone(),
     };
     let ended = tokio::spawn(life.run(listener));
-    Ok(Running { name, url: format!("http://{address}"), health, held, stop, ended })
+    Ok(Running { name, url: format!("http://{address}"), door, health, held, stop, ended })
 }
 
 fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, RunError> {

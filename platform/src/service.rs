@@ -38,8 +38,8 @@ pub trait Decide<E: Event>: WorkingSet {
     fn decide(&mut self, fact: &Envelope<E>, emit: &mut Emit) -> Result<(), Poison>;
 }
 
-/// A read model: rows that are nothing but folded facts. It announces nothing, so that reading
-/// the topics again is safe by construction.
+/// A read model: rows that are nothing but folded facts. It decides nothing, so that reading the
+/// topics again is safe by construction.
 pub trait View: WorkingSet {
     /// Forgets what the facts of one topic partition have contributed, because they will all be
     /// read again from the beginning.
@@ -57,6 +57,15 @@ pub trait Fold<E: Event>: View {
 
     /// Folds the fact into the rows. A fact that is folded twice must change nothing.
     fn fold(&mut self, fact: &Envelope<E>);
+}
+
+/// A view that says what its facts amount to: the latest state of each key, in a compacted topic.
+/// The topics may be read again at any time, so it has to remember what it has said, in rows that a
+/// wipe leaves alone, and must never say less than that.
+pub trait Announce: View {
+    /// Says what is new of the rows in hand, after the facts of a batch are folded and before they
+    /// are saved. No clock, no I/O.
+    fn announce(&mut self, emit: &mut Emit);
 }
 
 /// Work that falls due by the database's clock, such as a deadline.
@@ -258,6 +267,15 @@ impl<W: WorkingSet> ServiceBuilder<W> {
         W: Fold<E>,
     {
         self.reactions.push(Reaction::folds::<E>());
+        self
+    }
+
+    /// Says what the folded facts amount to.
+    pub fn announces(mut self) -> Self
+    where
+        W: Announce,
+    {
+        self.reactions.push(Reaction::Announce(W::announce));
         self
     }
 

@@ -182,7 +182,7 @@ struct Rows {
     name: Vec<&'static str>,
     key: Vec<String>,
     version: Vec<i64>,
-    payload: Vec<Vec<u8>>,
+    payload: Vec<Option<Vec<u8>>>,
     correlation: Vec<String>,
     causation: Vec<Option<Uuid>>,
     traceparent: Vec<Option<String>>,
@@ -193,8 +193,8 @@ impl Rows {
     /// A fact that no broker would take is refused here, where it costs one command, and not at
     /// the relay, where it would hold up its key.
     fn push(&mut self, fact: &Announced, version: i64, schema_id: u32) -> Result<(), Fault> {
-        if fact.datum.len() > RECORD_BYTES_MAX {
-            let size = fact.datum.len();
+        let size = fact.datum.as_ref().map_or(0, Vec::len);
+        if size > RECORD_BYTES_MAX {
             return Err(Fault::poison(format!(
                 "{} has {size} bytes, too large to send",
                 fact.name
@@ -211,7 +211,8 @@ impl Rows {
         } else {
             version
         });
-        self.payload.push(millrace_contract::frame(schema_id, &fact.datum));
+        let framed = |datum: &Vec<u8>| millrace_contract::frame(schema_id, datum);
+        self.payload.push(fact.datum.as_ref().map(framed));
         self.correlation.push(fact.cause.correlation.clone());
         self.causation.push(fact.cause.causation.map(EventId::uuid));
         self.traceparent.push(fact.cause.trace.as_ref().map(|trace| trace.0.clone()));

@@ -94,6 +94,9 @@ pub(crate) trait Fact<W: WorkingSet>: Send + Sync {
 /// How a batch of due rows is decided.
 pub(crate) type SweepFn = for<'a> fn(&'a Core) -> BoxFuture<'a, Result<usize, Fault>>;
 
+/// How a view says what its facts amount to.
+pub(crate) type AnnounceFn<W> = fn(&mut W, &mut Emit);
+
 /// Makes a typed fact out of an arrived record.
 pub(crate) type Prepare<W> = fn(&Arrived) -> Result<Box<dyn Fact<W>>, Poison>;
 
@@ -101,6 +104,7 @@ pub(crate) type Prepare<W> = fn(&Arrived) -> Result<Box<dyn Fact<W>>, Poison>;
 pub(crate) enum Reaction<W> {
     Fact(Read, Prepare<W>),
     Sweep(SweepFn),
+    Announce(AnnounceFn<W>),
 }
 
 impl<W: WorkingSet> Reaction<W> {
@@ -180,15 +184,17 @@ impl<E: Event, W: Fold<E>> Fact<W> for Folded<E> {
 pub(crate) struct Table<W> {
     facts: Vec<(Read, Prepare<W>)>,
     sweep: Option<SweepFn>,
+    announce: Option<AnnounceFn<W>>,
 }
 
 impl<W: WorkingSet> Table<W> {
     pub(crate) fn new(reactions: Vec<Reaction<W>>) -> Self {
-        let mut table = Self { facts: vec![], sweep: None };
+        let mut table = Self { facts: vec![], sweep: None, announce: None };
         for reaction in reactions {
             match reaction {
                 Reaction::Fact(read, prepare) => table.facts.push((read, prepare)),
                 Reaction::Sweep(sweep) => table.sweep = Some(sweep),
+                Reaction::Announce(announce) => table.announce = Some(announce),
             }
         }
         table
@@ -247,7 +253,11 @@ impl<W: WorkingSet> Table<W> {
                 continue;
             };
             let mut span = span(core, arrived);
-            emit.caused_by(origin(arrived, &span));
+            let origin = origin(arrived, &span);
+            if self.announce.is_some() {
+                emit.learned(arrived.key.clone(), origin.clone());
+            }
+            emit.caused_by(origin);
             match fact
                 .map_err(Stumble::Refused)
                 .and_then(|fact| apply(&*fact, &mut rows, &mut emit))
@@ -260,6 +270,9 @@ impl<W: WorkingSet> Table<W> {
                 Err(Stumble::Disordered(poison)) => return Err(Failure::Record(index, poison)),
             }
             spans.push(span);
+        }
+        if let Some(announce) = self.announce {
+            announce(&mut rows, &mut emit);
         }
         rows.save(tx).await?;
         Ok(core.announce(tx, emit).await?)

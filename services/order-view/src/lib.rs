@@ -1,16 +1,17 @@
 //! The read side of an order: everything that was said about it, and where it stands. It decides
-//! nothing and announces nothing, so it can be folded again from the topics at any time.
+//! nothing, so it can be folded again from the topics at any time; what the facts amount to it says
+//! to a compacted topic, and never less than it has said.
 
 pub mod domain;
 pub mod http;
 mod on;
 pub mod store;
 
-use millrace::Service;
+use millrace::{Caller, Door, Problem, Service};
 use schemas::{
-    OrderCancelled, OrderConfirmed, OrderPlaced, OrderRefused, OrderRejected, PaymentAccepted,
-    PaymentRefunded, PaymentRefused, SaleCancelled, SaleConfirmed, StockReleased, StockReserved,
-    StockUnavailable,
+    OrderCancelled, OrderConfirmed, OrderId, OrderPlaced, OrderRefused, OrderRejected, OrderState,
+    PaymentAccepted, PaymentRefunded, PaymentRefused, SaleCancelled, SaleConfirmed, StockReleased,
+    StockReserved, StockUnavailable,
 };
 use sqlx::migrate::Migrator;
 
@@ -39,5 +40,15 @@ pub fn service() -> Service {
         .folds::<PaymentRefunded>()
         .folds::<SaleConfirmed>()
         .folds::<SaleCancelled>()
+        .emits::<OrderState>()
+        .announces()
         .build_view()
+}
+
+/// Erases an order from the view and from every copy of its state, for good. It has no route: the
+/// front door does not know who may ask for this. `false` when it was erased before.
+pub async fn erase(door: &Door, order: OrderId) -> Result<bool, Problem> {
+    let keys = store::Keys { orders: [order].into() };
+    let erase = |orders: &mut domain::Orders, emit: &mut _| Ok(on::erase(orders, order, emit));
+    door.command::<domain::Orders, _>(&Caller::inside(), keys, erase).await
 }

@@ -10,7 +10,7 @@ use sqlx::types::time::OffsetDateTime;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use crate::domain::Orders;
+use crate::domain::{Orders, Said};
 
 /// Rows that a wipe works on at a time.
 const WIPE_ROWS_MAX: i64 = 500;
@@ -71,10 +71,12 @@ impl WorkingSet for Orders {
         .bind(keys.orders.iter().map(|order| order.uuid()).collect::<Vec<_>>())
         .fetch_all(tx.db())
         .await?;
-        Ok(orders(rows))
+        let said = said(tx, &keys.orders).await?;
+        Ok(Orders::new(orders(rows), said))
     }
 
     async fn save(self, tx: &mut Tx) -> Result<(), Fault> {
+        save_said(tx, &self.newly_said().collect::<Vec<_>>()).await?;
         let known = self.changed().filter_map(|(order, revision, facts)| {
             facts.map(|facts| (order, revision, facts, facts.summary()))
         });
@@ -85,7 +87,7 @@ impl WorkingSet for Orders {
 }
 
 impl View for Orders {
-    /// The topics of an order have the same number of partitions and the same key, so that all
+    /// What was said of orders stays: it must not be taken back by what is folded first. The topics of an order have the same number of partitions and the same key, so that all
     /// facts of an order come by the same partition number.
     async fn wipe(tx: &mut Tx, topic: &str, partition: i32) -> Result<(), Fault> {
         let mut after = Uuid::nil();
@@ -102,7 +104,7 @@ impl View for Orders {
             .await?;
             let Some((last, ..)) = rows.last() else { return Ok(()) };
             after = *last;
-            let mut chunk = orders(rows);
+            let mut chunk = Orders::new(orders(rows), BTreeMap::new());
             chunk.forget(topic, partition);
             chunk.save(tx).await?;
         }
@@ -192,11 +194,11 @@ pub async fn digest(db: &mut PgConnection) -> Result<String, sqlx::Error> {
     .await
 }
 
-fn orders(rows: Vec<Row>) -> Orders {
+fn orders(rows: Vec<Row>) -> BTreeMap<OrderId, (u64, Option<Facts>)> {
     let row = |(id, revision, facts): Row| {
         (OrderId::new(id), (revision.unsigned_abs(), Facts::new(facts.0)))
     };
-    Orders::new(rows.into_iter().map(row).collect::<BTreeMap<_, _>>())
+    rows.into_iter().map(row).collect()
 }
 
 /// A row is written only over the revision that was read, so that two members of the group that
@@ -256,4 +258,57 @@ async fn delete_orders(tx: &mut Tx, orders: &[Uuid]) -> Result<(), Fault> {
         .execute(tx.db())
         .await?;
     Ok(())
+}
+
+/// What was last said of these orders. No lock of its own: whoever works on an order has its row, or
+/// fails on the revision of it.
+async fn said(tx: &mut Tx, orders: &BTreeSet<OrderId>) -> Result<BTreeMap<OrderId, Said>, Fault> {
+    let rows: Vec<(Uuid, Option<Vec<Uuid>>, Option<i64>)> = sqlx::query_as(
+        "SELECT order_id, facts, digest FROM announced WHERE order_id = ANY($1) ORDER BY order_id",
+    )
+    .bind(orders.iter().map(|order| order.uuid()).collect::<Vec<_>>())
+    .fetch_all(tx.db())
+    .await?;
+    let said = |(order, facts, digest): (Uuid, Option<Vec<Uuid>>, Option<i64>)| {
+        let said = match facts.zip(digest) {
+            Some((facts, digest)) => Said::State { facts: facts.into_iter().collect(), digest },
+            None => Said::Erased,
+        };
+        (OrderId::new(order), said)
+    };
+    Ok(rows.into_iter().map(said).collect())
+}
+
+async fn save_said(tx: &mut Tx, said: &[(OrderId, &Said)]) -> Result<(), Fault> {
+    if said.is_empty() {
+        return Ok(());
+    }
+    let count = said.len() as u64;
+    // A list of lists has to be one of lists of the same length: facts travel as JSON.
+    let facts = |said: &Said| match said {
+        Said::State { facts, .. } => Some(Json(facts.iter().copied().collect::<Vec<_>>())),
+        Said::Erased => None,
+    };
+    let digest = |said: &Said| match said {
+        Said::State { digest, .. } => Some(*digest),
+        Said::Erased => None,
+    };
+    let written = sqlx::query(
+        "INSERT INTO announced AS old (order_id, facts, digest)
+         SELECT order_id, CASE WHEN facts IS NOT NULL THEN
+             ARRAY(SELECT jsonb_array_elements_text(facts)::uuid) END, digest
+         FROM unnest($1::uuid[], $2::jsonb[], $3::bigint[]) AS said (order_id, facts, digest)
+         ON CONFLICT (order_id) DO UPDATE SET facts = EXCLUDED.facts, digest = EXCLUDED.digest
+         WHERE old.facts IS NOT NULL",
+    )
+    .bind(said.iter().map(|(order, _)| order.uuid()).collect::<Vec<_>>())
+    .bind(said.iter().map(|(_, said)| facts(said)).collect::<Vec<_>>())
+    .bind(said.iter().map(|(_, said)| digest(said)).collect::<Vec<_>>())
+    .execute(tx.db())
+    .await?
+    .rows_affected();
+    match written < count {
+        true => Err(Fault::transient("another transaction has erased the same order")),
+        false => Ok(()),
+    }
 }

@@ -83,8 +83,8 @@ const ROOMS: &[Room] = &[
 
 /// What the side door may take from the platform.
 const SIDE_DOOR: &[&str] = &[
-    "Decide", "Emit", "Envelope", "Event", "Fault", "Fold", "Handle", "Poison", "Settle", "Sweep",
-    "Tx",
+    "Announce", "Decide", "Emit", "Envelope", "Event", "Fault", "Fold", "Handle", "Poison",
+    "Settle", "Sweep", "Tx",
 ];
 
 /// What no service may depend on; other services come on top.

@@ -216,3 +216,62 @@ fn an_order_is_settled_when_it_has_ended_and_all_is_undone() {
     let end = OrderConfirmed { order_id, customer_id, store_id, sale_id, total: total() };
     assert!(settled(all[..3].iter().cloned().chain([fact(9, ORDERS, end)]).collect()));
 }
+
+/// Folds facts over what was said before, and says what is news.
+fn told(facts: &[Fact], said: BTreeMap<OrderId, Said>) -> (Vec<OrderState>, Orders) {
+    let mut orders = Orders::new(BTreeMap::new(), said);
+    facts.iter().for_each(|fact| orders.fold(order_id(), fact.clone()));
+    (orders.news(), orders)
+}
+
+fn said_by(orders: &Orders) -> BTreeMap<OrderId, Said> {
+    orders.newly_said().map(|(order, said)| (order, said.clone())).collect()
+}
+
+#[test]
+fn what_is_said_knows_everything_and_is_said_once() {
+    let facts = cancelled_order();
+    let (news, orders) = told(&facts, BTreeMap::new());
+    assert_eq!(news.len(), 1);
+    assert_eq!(news[0].version, facts.len() as i64);
+    assert_eq!(Status::of(news[0].status), Some(Status::Cancelled));
+    assert!(told(&facts, said_by(&orders)).0.is_empty(), "the same again");
+}
+
+proptest! {
+    /// However a view is folded again, and whatever is new meanwhile: what is said knows all that
+    /// was said before.
+    #[test]
+    fn a_view_that_is_folded_again_never_says_less_than_it_has_said(
+        order in Just(cancelled_order()).prop_shuffle(),
+        again in Just(cancelled_order()).prop_shuffle(),
+        first in 1_usize..8,
+    ) {
+        let (before, orders) = told(&order[..first], BTreeMap::new());
+        let mut said = said_by(&orders);
+        let mut last = before[0].version;
+        for many in 1..=again.len() {
+            let (news, orders) = told(&again[..many], said.clone());
+            for state in &news {
+                let of = |facts: &[Fact]| facts.iter().map(|fact| fact.id).collect::<Vec<_>>();
+                prop_assert!(of(&order[..first]).iter().all(|id| of(&again[..many]).contains(id)));
+                prop_assert!(state.version >= last);
+                last = state.version;
+            }
+            said.extend(said_by(&orders));
+        }
+        prop_assert_eq!(last, again.len() as i64, "in the end everything is said");
+    }
+}
+
+#[test]
+fn an_erased_order_is_erased_once_and_never_folded_again() {
+    let facts = cancelled_order();
+    let (_, mut orders) = told(&facts, BTreeMap::new());
+    assert!(orders.erase(order_id()));
+    assert!(!orders.erase(order_id()));
+    assert_eq!(orders.facts(order_id()), None);
+    assert_eq!(said_by(&orders), BTreeMap::from([(order_id(), Said::Erased)]));
+    let (news, orders) = told(&facts, said_by(&orders));
+    assert!(news.is_empty() && orders.facts(order_id()).is_none());
+}

@@ -1,8 +1,9 @@
-//! The side door: every fact about an order is folded in the same way, by its identity.
+//! The side door: every fact about an order is folded in the same way, by its identity, and what
+//! the facts amount to is said to whoever reads the state of orders.
 
-use millrace::{Envelope, Event, Fold};
-use schemas::OrderId;
+use millrace::{Announce, Emit, Envelope, Event, Fold};
 use schemas::history::{Fact, What};
+use schemas::{OrderId, OrderState};
 
 use crate::domain::Orders;
 use crate::store::Keys;
@@ -30,4 +31,20 @@ where
         };
         self.fold(fact.key, fact_as_kept);
     }
+}
+
+impl Announce for Orders {
+    fn announce(&mut self, emit: &mut Emit) {
+        self.news().into_iter().for_each(|state| emit.fact(state));
+    }
+}
+
+/// Forgets an order for good: its row goes, facts of it that are read again are not folded, and its
+/// state is taken back. `false` when it was erased before.
+pub(crate) fn erase(orders: &mut Orders, order: OrderId, emit: &mut Emit) -> bool {
+    let erased = orders.erase(order);
+    if erased {
+        emit.erase::<OrderState>(&order);
+    }
+    erased
 }
