@@ -26,6 +26,7 @@ pub mod plant;
 mod process;
 mod registry;
 pub mod repair;
+pub mod replica;
 mod runtime;
 mod service;
 mod store;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use millrace_contract::Topic;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,6 +16,7 @@ use crate::consume::{self, Conditions};
 use crate::core::{Core, in_time};
 use crate::migrate::{Unmigrated, migrate};
 use crate::outbox::{self, Horizon};
+use crate::replica::Mounted;
 use crate::runtime::{RunError, learn_schema_ids, missing};
 use crate::service::Service;
 use crate::{Condition, Door, Fault, Health, RegistryError, control, http, parking};
@@ -30,6 +32,8 @@ const MAINTAIN_EVERY: Duration = Duration::from_secs(3600);
 pub(crate) struct Life {
     pub(crate) core: Arc<Core>,
     pub(crate) service: Arc<Service>,
+    /// The copy it answers from, if it is a replica.
+    pub(crate) replica: Option<Arc<dyn Mounted>>,
     pub(crate) health: Health,
     /// Holds from the moment that all work is begun.
     pub(crate) started: Condition,
@@ -84,9 +88,18 @@ impl Life {
         listener: TcpListener,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
+        let settings = self.core.config.http.clone();
+        let router = match &self.replica {
+            Some(replica) => replica.router(&self.core, &self.service, self.health.clone()),
+            None => self.router(),
+        };
+        async move { http::serve(listener, router, &settings, stop).await }
+    }
+
+    fn router(&self) -> Router {
         let routes = self.service.routes.map(|routes| routes()).unwrap_or_default();
         let door = Door { core: self.core.clone() };
-        let router = http::router(
+        http::router(
             self.service.name,
             self.service.about,
             routes,
@@ -95,13 +108,14 @@ impl Life {
             self.core.metrics.clone(),
             self.core.tracing.clone(),
             &self.core.config.http,
-        );
-        let settings = self.core.config.http.clone();
-        async move { http::serve(listener, router, &settings, stop).await }
+        )
     }
 
     /// Waits for database, registry and broker; `false` when it was stopped before they came.
     async fn prepare(&self) -> Result<bool, RunError> {
+        if self.replica.is_some() {
+            return Ok(true);
+        }
         loop {
             let prepared = tokio::select! {
                 () = self.stop.cancelled() => return Ok(false),
@@ -149,6 +163,10 @@ impl Life {
         held: watch::Receiver<bool>,
         relay_stop: &CancellationToken,
     ) {
+        if let Some(replica) = &self.replica {
+            work.spawn(replica.run(self.core.clone(), &self.health));
+            return;
+        }
         if !self.service.emits.is_empty() || self.service.room.is_some() {
             let condition = self.health.condition("relay");
             condition.not("connecting to the broker");

@@ -18,6 +18,7 @@ use crate::control::{Pauses, Progress, Skips};
 use crate::core::Core;
 use crate::kafka::{self, Names};
 use crate::life::Life;
+use crate::replica::{Lookup, Mounted, Replica};
 use crate::service::Service;
 use crate::telemetry::{Metrics, Tracing};
 use crate::{Config, Door, Health, Registry, RegistryError, Source};
@@ -38,6 +39,7 @@ pub struct Running {
     name: &'static str,
     url: String,
     door: Door,
+    replica: Option<Arc<dyn Mounted>>,
     health: Health,
     held: watch::Sender<bool>,
     stop: CancellationToken,
@@ -58,6 +60,11 @@ impl Running {
     /// Its front door, for commands from within this process.
     pub fn door(&self) -> &Door {
         &self.door
+    }
+
+    /// The copy it answers from, for reads from within this process; `None` when it has none.
+    pub fn lookup<R: Replica>(&self) -> Option<Lookup<R>> {
+        self.replica.as_ref().map(|replica| Lookup::new(replica.shared()))
     }
 
     /// Its conditions.
@@ -118,24 +125,38 @@ pub(crate) async fn mount_traced(
         Err(error) => tracing::warn!(service = name, %error, "waiting for the registry"),
         Ok(()) => {}
     }
+    let stop = CancellationToken::new();
+    let replica = open(&core, &service, &stop).await?;
     let listen = &core.config.http.listen;
     let listener = TcpListener::bind(listen).await;
     let listener =
         listener.map_err(|error| RunError::Refused(format!("http.listen {listen}: {error}")))?;
     let address = listener.local_addr().map_err(|error| RunError::Ended(error.into()))?;
     let (held, _) = watch::channel(false);
-    let stop = CancellationToken::new();
     let door = Door { core: core.clone() };
     let life = Life {
         core,
         service: Arc::new(service),
+        replica: replica.clone(),
         health: health.clone(),
         started,
         stop: stop.clone(),
         held: held.clone(),
     };
     let ended = tokio::spawn(life.run(listener));
-    Ok(Running { name, url: format!("http://{address}"), door, health, held, stop, ended })
+    Ok(Running { name, url: format!("http://{address}"), door, replica, health, held, stop, ended })
+}
+
+/// Opens the store of a replica: a lock on it that another process holds is told at once.
+async fn open(
+    core: &Arc<Core>,
+    service: &Service,
+    stop: &CancellationToken,
+) -> Result<Option<Arc<dyn Mounted>>, RunError> {
+    let Some(replica) = service.replica.clone() else { return Ok(None) };
+    let (core, stop) = (core.clone(), stop.clone());
+    let opened = tokio::task::spawn_blocking(move || replica.open(&core, stop)).await;
+    opened.map_err(|error| RunError::Ended(error.into()))?.map(Some)
 }
 
 fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, RunError> {

@@ -13,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::ask::{Answers, Ask, Asks, Settle};
 use crate::consume::reaction::{Folder, Handler, Reaction, Room};
+use crate::replica::{Materialize, Replica, ReplicaBuilder};
 use crate::{Door, Emit, Fault, FaultPolicy, Poison, Tx, control};
 
 /// The rows a service works on, loaded and saved for a whole batch with one statement for each
@@ -89,6 +90,7 @@ pub struct Service {
     pub(crate) routes: Option<fn() -> OpenApiRouter<Door>>,
     pub(crate) settings: Arc<dyn SettingsType>,
     pub(crate) room: Option<Arc<dyn Room>>,
+    pub(crate) replica: Option<Arc<dyn Materialize>>,
     pub(crate) emits: Vec<Emits>,
     pub(crate) asks: Vec<Asks>,
     pub(crate) sweep_every: Option<Duration>,
@@ -121,6 +123,7 @@ impl Service {
             routes: None,
             settings: Arc::new(NoSettings),
             room: None,
+            replica: None,
             emits: vec![],
             asks: vec![],
             sweep_every: None,
@@ -140,7 +143,14 @@ impl Service {
 
     /// Facts it reacts to: name and topic.
     pub fn reads(&self) -> Vec<(&'static str, &'static Topic)> {
-        self.room.as_ref().map(|room| room.reads()).unwrap_or_default()
+        let copied = self.replica.as_ref().map(|replica| replica.reads());
+        let handled = self.room.as_ref().map(|room| room.reads()).unwrap_or_default();
+        handled.into_iter().chain(copied).collect()
+    }
+
+    /// Whether it answers from a copy of a topic, without database and consumer group.
+    pub fn is_replica(&self) -> bool {
+        self.replica.is_some()
     }
 
     /// Facts it emits: name and topic.
@@ -173,7 +183,10 @@ impl Service {
 
     /// Its HTTP interface as OpenAPI.
     pub fn openapi(&self) -> utoipa::openapi::OpenApi {
-        crate::http::openapi(self.name, self.about, self.routes)
+        match &self.replica {
+            Some(replica) => replica.openapi(self.name, self.about),
+            None => crate::http::openapi(self.name, self.about, self.routes),
+        }
     }
 }
 
@@ -216,6 +229,11 @@ impl ServiceBuilder<Nothing> {
     /// The rows its reactions decide over. Comes before the first reaction.
     pub fn rows<W: WorkingSet>(self) -> ServiceBuilder<W> {
         ServiceBuilder { service: self.service, reactions: vec![] }
+    }
+
+    /// A service that answers from its own copy of a compacted topic.
+    pub fn replica<R: Replica>(self) -> ReplicaBuilder<R> {
+        ReplicaBuilder::new(self.service)
     }
 
     /// A service with a front door only.

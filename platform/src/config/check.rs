@@ -76,6 +76,9 @@ impl Config {
         hold(outbox.batch_records_max > 0, "outbox.batch_records_max", "is 0; write 1000")?;
         positive("outbox.poll", outbox.poll)?;
         positive("outbox.delivery_timeout", outbox.delivery_timeout)?;
+        let replica = &self.replica;
+        hold(replica.cache >= 1024 * 1024, "replica.cache", "is under 1 MiB; write 64MiB")?;
+        hold(replica.subscribers_max > 0, "replica.subscribers_max", "is 0; write 256")?;
         positive("shutdown.drain", self.shutdown.drain)?;
         positive("database.statement_timeout", self.database.statement_timeout)?;
         let enough = self.database.max_connections >= 2;

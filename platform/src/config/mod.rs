@@ -32,6 +32,8 @@ pub struct Config {
     pub consume: Consume,
     /// How facts are published.
     pub outbox: Outbox,
+    /// The copy that a replica answers from.
+    pub replica: Replica,
     /// How the process ends.
     pub shutdown: Shutdown,
     /// Where spans go.
@@ -145,6 +147,20 @@ pub struct Outbox {
     /// How long the broker may take to acknowledge a record.
     #[serde(with = "units::duration")]
     pub delivery_timeout: Duration,
+}
+
+/// `[replica]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Replica {
+    /// Folder of the store, for one process alone. Empty: `millrace/<service>` in the user's folder
+    /// for state.
+    pub dir: String,
+    /// How much of the store is kept in memory.
+    #[serde(with = "units::size")]
+    pub cache: usize,
+    /// Clients that follow the changes at the same time; more are refused.
+    pub subscribers_max: usize,
 }
 
 /// `[shutdown]`
@@ -296,6 +312,12 @@ impl Default for Outbox {
             poll: Duration::from_secs(1),
             delivery_timeout: Duration::from_secs(30),
         }
+    }
+}
+
+impl Default for Replica {
+    fn default() -> Self {
+        Self { dir: String::new(), cache: 64 * 1024 * 1024, subscribers_max: 256 }
     }
 }
 

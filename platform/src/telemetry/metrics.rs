@@ -14,6 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::ask::AskMetrics;
+use crate::replica::ReplicaMetrics;
 
 /// Bounds of the semantic conventions, in seconds.
 const BUCKETS: [f64; 14] =
@@ -51,6 +52,7 @@ struct Inner {
     outbox_blocked: Gauge,
     http: Family<Request, Histogram, fn() -> Histogram>,
     asks: AskMetrics,
+    replica: ReplicaMetrics,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -110,6 +112,7 @@ impl Metrics {
         let mut registry = Registry::with_labels([label].into_iter());
         let mut inner = Inner {
             asks: AskMetrics::register(&mut registry),
+            replica: ReplicaMetrics::register(&mut registry),
             registry,
             group: group.into(),
             consumed: Family::default(),
@@ -264,6 +267,11 @@ impl Metrics {
     /// What is asked of partners outside.
     pub(crate) fn asks(&self) -> &AskMetrics {
         &self.0.asks
+    }
+
+    /// How the copy of a topic is.
+    pub(crate) fn replica(&self) -> &ReplicaMetrics {
+        &self.0.replica
     }
 
     /// Everything as OpenMetrics text.
