@@ -16,7 +16,7 @@ use crate::core::{Core, within};
 use crate::emit::Origin;
 use crate::plant::{self, Plant};
 use crate::service::WorkingSet;
-use crate::{Caller, Emit, Fault, IdempotencyKey, Problem, Tx, fail};
+use crate::{Caller, Emit, Fault, IdempotencyKey, Problem, Registry, Tx, fail};
 
 /// A client hears within this time that the database does not answer, before its patience ends.
 const COMMAND_TIME_MAX: Duration = Duration::from_millis(4_500);
@@ -154,6 +154,11 @@ impl Door {
     /// The service's own settings, of the type given to `ServiceBuilder::settings`.
     pub fn settings<S: Default + Send + Sync + 'static>(&self) -> Arc<S> {
         self.core.settings.clone().downcast::<S>().unwrap_or_default()
+    }
+
+    /// The registry, for what shows facts of any version.
+    pub fn registry(&self) -> &Registry {
+        &self.core.registry
     }
 
     /// Changes after each commit of this service, for answers that wait for news.

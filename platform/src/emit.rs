@@ -75,24 +75,30 @@ impl Emit {
 
     /// Announces a fact. The service must have declared that it emits it.
     pub fn fact<E: Event>(&mut self, event: E) {
+        self.fact_of(event, self.now);
+    }
+
+    /// Announces a fact that happened before it is announced. The service must have declared that it
+    /// emits it.
+    pub fn fact_of<E: Event>(&mut self, event: E, occurred_at: Timestamp) {
         if !self.declared.contains(&E::NAME) {
             self.undeclared = Some(E::NAME);
             return;
         }
         let mut datum = Vec::with_capacity(128);
         event.encode(&mut Writer::new(&mut datum));
-        self.say::<E>(event.key(), Some(datum));
+        self.say::<E>(event.key(), Some(datum), occurred_at);
     }
 
     /// Takes back the state of a key in the compacted topic of `E`: whoever reads it forgets the key.
     pub fn erase<E: Event>(&mut self, key: &E::Key) {
         match self.declared.contains(&E::NAME) {
-            true => self.say::<E>(key, None),
+            true => self.say::<E>(key, None, self.now),
             false => self.undeclared = Some(E::NAME),
         }
     }
 
-    fn say<E: Event>(&mut self, key: &E::Key, datum: Option<Vec<u8>>) {
+    fn say<E: Event>(&mut self, key: &E::Key, datum: Option<Vec<u8>>, occurred_at: Timestamp) {
         let key = key.to_string();
         let id = EventId::new(Uuid::now_v7()).expect("now_v7 makes a UUID of version 7");
         let origin = self.learned.get(&key).unwrap_or(&self.origin);
@@ -100,7 +106,6 @@ impl Emit {
         let parent = origin.span.as_ref();
         let trace = self.tracing.create(E::TOPIC, E::NAME, id, &key, &correlation, parent);
         let cause = Cause { correlation, causation: origin.causation, trace };
-        let occurred_at = self.now;
         self.facts.push(Announced {
             id,
             topic: E::TOPIC,

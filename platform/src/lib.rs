@@ -35,6 +35,7 @@ mod tx;
 
 pub use ask::{Answers, Ask, AskError, AskPolicy, Partner, Settle, Settled};
 pub use config::{Config, ConfigError, Loaded, Origin, Secret};
+pub use consume::keep::Kept;
 pub use door::{Answer, Door};
 pub use emit::Emit;
 pub use fault::{Fault, FaultPolicy, Poison, Source};
@@ -47,6 +48,6 @@ pub use millrace_contract::{
 pub use process::{main, main_with};
 pub use registry::{Registry, RegistryError};
 pub use runtime::{RunError, Running, mount};
-pub use service::{Announce, Decide, Fold, Service, ServiceBuilder, Sweep, View, WorkingSet};
+pub use service::{Announce, Decide, Fold, Keep, Service, ServiceBuilder, Sweep, View, WorkingSet};
 pub use telemetry::log;
 pub use tx::Tx;

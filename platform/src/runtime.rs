@@ -265,8 +265,9 @@ pub(crate) async fn learn_schema_ids(core: &Core, service: &Service) -> Result<(
         ids.insert(emits.name, core.registry.id_of(&subject, emits.schema).await?);
     }
     for read in service.room.iter().flat_map(|room| room.facts()) {
+        let Some(schema) = read.schema else { continue };
         let subject = format!("{}-{}", read.topic.name, read.name);
-        ids.insert(read.name, core.registry.id_of(&subject, read.schema).await?);
+        ids.insert(read.name, core.registry.id_of(&subject, schema).await?);
     }
     core.schema_ids.get_or_init(|| ids);
     Ok(())

@@ -12,6 +12,7 @@ use sqlx::migrate::Migrator;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::ask::{Answers, Ask, Asks, Settle};
+use crate::consume::keep::{Keeper, Kept};
 use crate::consume::reaction::{Folder, Handler, Reaction, Room};
 use crate::replica::{Materialize, Replica, ReplicaBuilder};
 use crate::{Door, Emit, Fault, FaultPolicy, Poison, Tx, control};
@@ -67,6 +68,16 @@ pub trait Announce: View {
     /// Says what is new of the rows in hand, after the facts of a batch are folded and before they
     /// are saved. No clock, no I/O.
     fn announce(&mut self, emit: &mut Emit);
+}
+
+/// Keeps every fact of its topics as it was written: bytes, headers and place, also of a type that
+/// nobody declared. It decides and announces nothing.
+pub trait Keep: Send + Sync + 'static {
+    /// Whether a fact can be kept at all; one that cannot is parked with its key.
+    fn check(fact: &Kept<'_>) -> Result<(), Poison>;
+
+    /// Keeps the new facts of a batch in their order, one statement for each table.
+    fn keep(tx: &mut Tx, facts: &[Kept<'_>]) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
 /// Work that falls due by the database's clock, such as a deadline.
@@ -236,7 +247,16 @@ impl ServiceBuilder<Nothing> {
         ReplicaBuilder::new(self.service)
     }
 
-    /// A service with a front door only.
+    /// Keeps every fact of the topics of these facts; those that it does not name are kept too.
+    pub fn keeps<K: Keep>(
+        mut self,
+        facts: impl IntoIterator<Item = (&'static str, &'static Topic)>,
+    ) -> Self {
+        self.service.room = Some(Arc::new(Keeper::<K>::new(facts)));
+        self
+    }
+
+    /// A service with a front door, and what it keeps.
     pub fn build(self) -> Service {
         self.service
     }

@@ -22,6 +22,7 @@ pub const EVENTS: &[EventInfo] = &[
     EventInfo::of::<PaymentRefunded>(),
     EventInfo::of::<SaleConfirmed>(),
     EventInfo::of::<SaleCancelled>(),
+    EventInfo::of::<OutsideNoted>(),
     EventInfo::of::<ProductListed>(),
     EventInfo::of::<ProductRepriced>(),
     EventInfo::of::<ProductWithdrawn>(),
@@ -535,6 +536,46 @@ impl Event for OrderState {
     }
 }
 
+/// Somebody outside the retailer's services told something about an order: a carrier, a call centre, an auditor. It is kept with the order and changes nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutsideNoted {
+    /// The order, and the key of the record.
+    pub order_id: OrderId,
+    /// Who tells it, 1 to 64 characters.
+    pub source: String,
+    /// What sort of thing it is, 1 to 64 characters; FROZEN stands for the freeze of the order's journal.
+    pub kind: String,
+    /// What is told, 1 to 2000 characters.
+    pub text: String,
+}
+
+impl Event for OutsideNoted {
+    const NAME: &'static str = "retail.outside.OutsideNoted";
+    const TOPIC: &'static Topic = topics::OUTSIDE_EVENTS;
+    const SCHEMA: &'static str = r#"{"type":"record","name":"OutsideNoted","namespace":"retail.outside","doc":"Somebody outside the retailer's services told something about an order: a carrier, a call centre, an auditor. It is kept with the order and changes nothing of it.","fields":[{"name":"order_id","type":{"type":"string","logicalType":"uuid"},"doc":"The order, and the key of the record."},{"name":"source","type":"string","doc":"Who tells it, 1 to 64 characters."},{"name":"kind","type":"string","doc":"What sort of thing it is, 1 to 64 characters; FROZEN stands for the freeze of the order's journal."},{"name":"text","type":"string","doc":"What is told, 1 to 2000 characters."}]}"#;
+    type Key = OrderId;
+
+    fn key(&self) -> &Self::Key {
+        &self.order_id
+    }
+
+    fn encode(&self, out: &mut Writer<'_>) {
+        out.uuid(self.order_id.uuid());
+        out.string(&self.source);
+        out.string(&self.kind);
+        out.string(&self.text);
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            order_id: input.uuid().map(OrderId::new)?,
+            source: input.string().map(str::to_owned)?,
+            kind: input.string().map(str::to_owned)?,
+            text: input.string().map(str::to_owned)?,
+        })
+    }
+}
+
 /// The customer's account was charged for the order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentAccepted {
@@ -1022,7 +1063,7 @@ pub mod topics {
         partitions: 6,
         cleanup: Cleanup::Delete { retention_ms: 604800000 },
         key: "orderId",
-        readers: &["stock", "payments", "sales", "order-view"],
+        readers: &["stock", "payments", "sales", "order-view", "journal"],
     };
 
     /// `retail.stock.events.v1`, written by stock.
@@ -1032,7 +1073,7 @@ pub mod topics {
         partitions: 6,
         cleanup: Cleanup::Delete { retention_ms: 604800000 },
         key: "orderId",
-        readers: &["orders", "payments", "order-view"],
+        readers: &["orders", "payments", "order-view", "journal"],
     };
 
     /// `retail.payment.events.v1`, written by payments.
@@ -1042,7 +1083,7 @@ pub mod topics {
         partitions: 6,
         cleanup: Cleanup::Delete { retention_ms: 604800000 },
         key: "orderId",
-        readers: &["orders", "stock", "sales", "order-view"],
+        readers: &["orders", "stock", "sales", "order-view", "journal"],
     };
 
     /// `retail.sale.events.v1`, written by sales.
@@ -1052,7 +1093,17 @@ pub mod topics {
         partitions: 6,
         cleanup: Cleanup::Delete { retention_ms: 604800000 },
         key: "orderId",
-        readers: &["orders", "order-view"],
+        readers: &["orders", "order-view", "journal"],
+    };
+
+    /// `retail.outside.events.v1`, written by journal.
+    pub const OUTSIDE_EVENTS: &Topic = &Topic {
+        name: "retail.outside.events.v1",
+        owner: "journal",
+        partitions: 6,
+        cleanup: Cleanup::Delete { retention_ms: 604800000 },
+        key: "orderId",
+        readers: &["journal"],
     };
 
     /// `retail.product.events.v1`, written by catalogue.
@@ -1086,5 +1137,5 @@ pub mod topics {
     };
 
     /// All of them.
-    pub const ALL: &[&Topic] = &[ORDER_EVENTS, STOCK_EVENTS, PAYMENT_EVENTS, SALE_EVENTS, PRODUCT_EVENTS, PRODUCT_STATE, ORDER_STATE];
+    pub const ALL: &[&Topic] = &[ORDER_EVENTS, STOCK_EVENTS, PAYMENT_EVENTS, SALE_EVENTS, OUTSIDE_EVENTS, PRODUCT_EVENTS, PRODUCT_STATE, ORDER_STATE];
 }

@@ -1,7 +1,7 @@
 //! The history of an order: the facts that were said about it, and what they amount to. A pure
 //! function of the set of facts: the order in which they came, and how often, changes nothing.
 
-use millrace_contract::{Money, Timestamp};
+use millrace_contract::{DecodeError, Event, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -101,6 +101,19 @@ macro_rules! facts {
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$event(_) => stringify!($event),)*
+                }
+            }
+
+            /// Every fact of an order: its full name and its schema in this build.
+            pub const SCHEMAS: &'static [(&'static str, &'static str)] =
+                &[$(($event::NAME, $event::SCHEMA),)*];
+
+            /// Reads a datum that is written in the schema of this build; `None` when no fact of
+            /// an order has this full name.
+            pub fn read(name: &str, datum: &[u8]) -> Option<Result<Self, DecodeError>> {
+                match name {
+                    $(<$event as Event>::NAME => Some($event::from_datum(datum).map(Self::$event)),)*
+                    _ => None,
                 }
             }
         }

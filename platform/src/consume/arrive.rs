@@ -10,6 +10,7 @@ use millrace_contract::{
 };
 use sha2::{Digest, Sha256};
 
+use super::keep::UNDECLARED;
 use super::reaction::Read;
 use crate::{Fault, Poison, Registry, RegistryError};
 
@@ -57,7 +58,8 @@ pub(crate) enum Content {
     Broken,
 }
 
-/// A record of a type this service handles, its datum in our own schema.
+/// A record of a type this service handles, its datum in our own schema; for a keeper a record of
+/// any type, its datum the payload as it was written.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) id: EventId,
@@ -196,8 +198,10 @@ impl Arrivals {
     async fn content(&self, record: &Record, payload: Option<&[u8]>) -> Result<Content, Fault> {
         let name: String = record.demand("ce_type")?;
         let topic = record.position.topic;
-        let known = self.reads.iter().find(|read| read.name == name && read.topic.name == topic);
-        let Some(read) = known else {
+        let mut of_topic = self.reads.iter().filter(|read| read.topic.name == topic);
+        let known = of_topic.clone().find(|read| read.name == name);
+        let kept = known.or_else(|| of_topic.find(|read| read.schema.is_none()));
+        let Some(read) = kept else {
             return Ok(Content::Passed(record.version().ok()));
         };
         let key = record.text_key()?;
@@ -210,10 +214,13 @@ impl Arrivals {
         }
         let (schema_id, datum) =
             unframe(payload).map_err(|error| Poison::coded("framing", error))?;
-        let datum = self.in_our_schema(read, schema_id, datum).await?;
+        let datum = match read.schema {
+            Some(schema) => self.in_our_schema(read, schema, schema_id, datum).await?,
+            None => payload.to_vec(),
+        };
         Ok(Content::Fact(Box::new(Arrived {
             id: record.demand("ce_id")?,
-            name: read.name,
+            name: known.map_or(UNDECLARED, |read| read.name),
             key,
             version: record.version()?,
             producer: producer(record)?,
@@ -224,7 +231,13 @@ impl Arrivals {
         })))
     }
 
-    async fn in_our_schema(&self, read: &Read, id: u32, datum: &[u8]) -> Result<Vec<u8>, Fault> {
+    async fn in_our_schema(
+        &self,
+        read: &Read,
+        schema: &str,
+        id: u32,
+        datum: &[u8],
+    ) -> Result<Vec<u8>, Fault> {
         if self.own_ids.get(read.name) == Some(&id) {
             return Ok(datum.to_vec());
         }
@@ -234,12 +247,17 @@ impl Arrivals {
         };
         let resolution = match cached {
             Some(resolution) => resolution,
-            None => self.resolution(read, id).await?,
+            None => self.resolution(read, schema, id).await?,
         };
         Ok(resolution.translate(datum).map_err(|error| Poison::coded("datum", error))?)
     }
 
-    async fn resolution(&self, read: &Read, id: u32) -> Result<Arc<Resolution>, Fault> {
+    async fn resolution(
+        &self,
+        read: &Read,
+        schema: &str,
+        id: u32,
+    ) -> Result<Arc<Resolution>, Fault> {
         let writer = self.registry.schema(id).await.map_err(|error| match error {
             RegistryError::Missing { .. } => {
                 Poison::coded("unknown_schema", format!("no schema has the id {id}")).into()
@@ -255,7 +273,7 @@ impl Arrivals {
             let text = format!("schema {id} is of {written}, the header says {}", read.name);
             return Err(Poison::coded("wrong_schema", text).into());
         }
-        let resolution = Resolution::new(&writer, read.schema).map_err(unusable)?;
+        let resolution = Resolution::new(&writer, schema).map_err(unusable)?;
         let resolution = Arc::new(resolution);
         let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
         foreign.insert((id, read.name), resolution.clone());

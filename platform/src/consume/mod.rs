@@ -8,6 +8,7 @@ pub(crate) mod arrive;
 mod assign;
 mod batch;
 mod careful;
+pub(crate) mod keep;
 mod place;
 mod planted;
 mod poll;

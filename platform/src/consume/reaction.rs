@@ -25,7 +25,8 @@ pub(crate) use super::view::Folder;
 pub(crate) struct Read {
     pub(crate) name: &'static str,
     pub(crate) topic: &'static Topic,
-    pub(crate) schema: &'static str,
+    /// `None`: it is kept as it was written, whatever it says.
+    pub(crate) schema: Option<&'static str>,
     pub(crate) policy: FaultPolicy,
 }
 
@@ -133,7 +134,7 @@ impl<W: WorkingSet> Reaction<W> {
 }
 
 fn read<E: Event>(policy: FaultPolicy) -> Read {
-    Read { name: E::NAME, topic: E::TOPIC, schema: E::SCHEMA, policy }
+    Read { name: E::NAME, topic: E::TOPIC, schema: Some(E::SCHEMA), policy }
 }
 
 fn envelope<E: Event>(arrived: &Arrived) -> Result<Envelope<E>, Poison> {
@@ -252,7 +253,7 @@ impl<W: WorkingSet> Table<W> {
             else {
                 continue;
             };
-            let mut span = span(core, arrived);
+            let mut span = origin_span(core, arrived);
             let origin = origin(arrived, &span);
             if self.announce.is_some() {
                 emit.learned(arrived.key.clone(), origin.clone());
@@ -313,7 +314,7 @@ fn apply<W: WorkingSet>(fact: &dyn Fact<W>, rows: &mut W, emit: &mut Emit) -> Re
 }
 
 /// The span of one record, a child of the span that created the fact.
-fn span(core: &Core, arrived: &Arrived) -> ProcessSpan {
+pub(super) fn origin_span(core: &Core, arrived: &Arrived) -> ProcessSpan {
     core.tracing.process(
         arrived.position.topic,
         arrived.position.partition,

@@ -34,6 +34,7 @@ pub(crate) fn all() -> Vec<Kind> {
         kind::<PaymentRefunded>(),
         kind::<SaleConfirmed>(),
         kind::<SaleCancelled>(),
+        kind::<OutsideNoted>(),
         kind::<ProductListed>(),
         kind::<ProductRepriced>(),
         kind::<ProductWithdrawn>(),
