@@ -1,4 +1,4 @@
-//! The retailer's six services as one house in a world: topics and schemas made, each service with
+//! The retailer's services as one house in a world: topics and schemas made, each service with
 //! a port of its own, mounted in this process. It decides nothing for them.
 
 use std::collections::BTreeMap;
@@ -17,19 +17,20 @@ use serde_json::{Value, json};
 type Make = fn() -> Service;
 
 /// Every service by its name, in the order of [`ops::SERVICES`].
-const SERVICES: [(&str, Make); 6] = [
+const SERVICES: [(&str, Make); 7] = [
     ("catalogue", catalogue::service),
     ("orders", orders::service),
     ("stock", stock::service),
     ("payments", payments::service),
     ("sales", sales::service),
     ("order-view", order_view::service),
+    ("journal", journal::service),
 ];
 
 /// Mounted services by name.
 pub(crate) type Mounted = BTreeMap<&'static str, Running>;
 
-/// A world with room for the six services.
+/// A world with room for the services.
 #[derive(Debug)]
 pub(crate) struct House {
     world: World,

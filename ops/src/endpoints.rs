@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 
 /// The services of the retailer, in the order in which an order meets them.
-pub const SERVICES: [&str; 6] = ["catalogue", "orders", "stock", "payments", "sales", "order-view"];
+pub const SERVICES: [&str; 7] =
+    ["catalogue", "orders", "stock", "payments", "sales", "order-view", "journal"];
 
 /// Where everything of a running system is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -35,6 +35,7 @@ pub fn services() -> Vec<Service> {
         payments::service(),
         sales::service(),
         order_view::service(),
+        journal::service(),
     ]
 }
 

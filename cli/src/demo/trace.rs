@@ -13,7 +13,7 @@ pub(super) const ABOUT: &str = "One order is one connected trace over all servic
 
 /// Spans are exported every half second.
 const EXPORTED: Duration = Duration::from_secs(15);
-const SERVICES: [&str; 5] = ["order-view", "orders", "payments", "sales", "stock"];
+const SERVICES: [&str; 6] = ["journal", "order-view", "orders", "payments", "sales", "stock"];
 
 pub(super) async fn tell(stage: &Stage, tale: &mut Tale) -> Result<()> {
     let shop = stage.shop("trace", Means { on_hand: 10, funds: "100.00" }).await?;

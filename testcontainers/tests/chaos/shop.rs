@@ -12,13 +12,14 @@ use crate::args::Args;
 pub(crate) type Make = fn() -> Service;
 
 /// Every service by its name.
-const SERVICES: [(&str, Make); 6] = [
+const SERVICES: [(&str, Make); 7] = [
     ("catalogue", catalogue::service),
     ("orders", orders::service),
     ("stock", stock::service),
     ("payments", payments::service),
     ("sales", sales::service),
     ("order-view", order_view::service),
+    ("journal", journal::service),
 ];
 /// One more of each of these may join.
 const SPARED: [&str; 2] = ["orders", "stock"];

@@ -83,7 +83,8 @@ const ROOMS: &[Room] = &[
 
 /// What the side door may take from the platform.
 const SIDE_DOOR: &[&str] = &[
-    "Announce", "Decide", "Emit", "Envelope", "Event", "Fault", "Fold", "Handle", "Poison",
+    "Announce", "Decide", "Emit", "Envelope", "Event", "Fault", "Fold", "Handle", "Keep", "Kept",
+    "Poison",
     "Settle", "Sweep", "Tx",
 ];
 

@@ -2,6 +2,7 @@
 
 mod checked;
 mod door;
+mod journal;
 mod partner;
 mod repair;
 mod shop;

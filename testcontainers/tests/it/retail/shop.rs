@@ -1,4 +1,4 @@
-//! All six services in a world, with one article, one store and one customer for a story.
+//! All services in a world, with one article, one store and one customer for a story.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,13 +13,14 @@ use uuid::Uuid;
 /// Everything that happens by itself happens within this time.
 pub(super) const SOON: Duration = Duration::from_secs(30);
 
-pub(super) const SERVICES: [fn() -> Service; 6] = [
+pub(super) const SERVICES: [fn() -> Service; 7] = [
     catalogue::service,
     orders::service,
     stock::service,
     payments::service,
     sales::service,
     order_view::service,
+    journal::service,
 ];
 
 /// A retailer with its doors open.

@@ -1,0 +1,7 @@
+//! The journal service as a process of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    millrace::main(journal::service)
+}
