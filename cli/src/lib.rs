@@ -12,6 +12,7 @@ pub mod failure;
 mod group;
 mod house;
 mod import;
+mod journal;
 mod operation;
 mod order;
 pub mod output;
@@ -71,6 +72,9 @@ enum Command {
     /// Place, follow, list and cancel orders.
     #[command(subcommand)]
     Order(order::Order),
+    /// Show, verify and export what was said about orders; see what other rules would have done.
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
     /// Look at dead letters; redrive, repair or discard them.
     #[command(subcommand)]
     Dlq(dlq::Dlq),
@@ -150,6 +154,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => return demo::run(args, output).await,
         Command::Import(import) => import::run(import, &place, output).await?,
         Command::Order(order) => order::run(order, &place()?, output).await?,
+        Command::Journal(command) => journal::run(command, &place, output).await?,
         Command::Dlq(dlq) => dlq::run(dlq, &place()?, output).await?,
         Command::Group(command) => group::run(command, &place()?, output).await?,
         Command::Operation(command) => operation::run(command, &place()?, output).await?,

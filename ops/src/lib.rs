@@ -20,6 +20,6 @@ mod retailer;
 
 pub use endpoints::{Endpoints, EndpointsError, SERVICES};
 pub use retailer::{
-    Account, Cart, CartLine, ClientError, Happened, Level, ListedOrder, OrderFilter, OrderPage,
-    OrderView, Place, Placed, Product, Retailer, Sale,
+    Account, Cart, CartLine, ClientError, Happened, Journal, Level, ListedOrder, OrderFilter,
+    OrderPage, OrderView, Place, Placed, Product, Recorded, Retailer, Sale,
 };

@@ -7,7 +7,7 @@ use crate::run::{Room, nobody};
 /// A room whose endpoints lead nowhere.
 fn deserted() -> Room {
     let room = Room::new().with("MILLRACE_ENDPOINTS", "endpoints.json");
-    let services = ["catalogue", "orders", "stock", "payments", "sales", "order-view"];
+    let services = ["catalogue", "orders", "stock", "payments", "sales", "order-view", "journal"];
     let services: serde_json::Map<_, _> = services
         .iter()
         .map(|name| ((*name).to_owned(), format!("http://{}", nobody()).into()))
@@ -16,7 +16,10 @@ fn deserted() -> Room {
         "services": services,
         "kafka": nobody(),
         "registry": format!("http://{}", nobody()),
-        "databases": { "orders": format!("postgres://me:hidden@{}/x", nobody()) },
+        "databases": {
+            "journal": format!("postgres://me:hidden@{}/x", nobody()),
+            "orders": format!("postgres://me:hidden@{}/x", nobody()),
+        },
     });
     room.file("endpoints.json", &endpoints.to_string());
     room
@@ -51,6 +54,8 @@ fn every_command_that_reaches_nobody_ends_with_five_and_says_what_to_start() {
         &["operation", "list"],
         &["operation", "watch", id],
         &["operation", "cancel", id],
+        &["journal", "show", id],
+        &["journal", "verify"],
     ] {
         let done = room.run(command);
         assert_eq!(done.code, Some(5), "{command:?}: {done:?}");

@@ -2,6 +2,7 @@
 
 use schemas::{CustomerId, Money, OrderId, OrderLine, SaleId, ShortLine, Sku, StoreId, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::call::Call;
@@ -17,6 +18,50 @@ pub struct Product {
     pub price: Money,
     /// What kind of article it is.
     pub category: String,
+}
+
+/// The journal of an order at a moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Journal {
+    /// The order.
+    pub order_id: OrderId,
+    /// How many entries it has now.
+    pub length: u64,
+    /// The end of its chain now.
+    pub hash: String,
+    /// Who froze it, why and when.
+    pub frozen: Option<Value>,
+    /// How many entries the moment knows.
+    pub version: u64,
+    /// What they amount to; none before the first fact.
+    pub state: Option<Value>,
+    /// Why there is no state.
+    pub note: Option<String>,
+    /// In the order in which they were recorded.
+    pub entries: Vec<Recorded>,
+}
+
+/// An entry of a journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Its place, from 1.
+    pub seq: u64,
+    /// Identity of the fact.
+    pub event_id: Uuid,
+    /// Its full name.
+    pub fact: String,
+    /// The service that said it.
+    pub producer: String,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// The end of the chain behind it.
+    pub hash: String,
+    /// What it says; null when its bytes cannot be read.
+    pub data: Value,
+    /// Why its bytes cannot be read.
+    pub unreadable: Option<String>,
 }
 
 /// What a store has of an article, in units.

@@ -7,15 +7,15 @@ mod call;
 use std::time::Duration;
 
 use reqwest::Method;
-use schemas::{Currency, CustomerId, Money, OrderId, SaleId, Sku, StoreId};
+use schemas::{Currency, CustomerId, Money, OrderId, SaleId, Sku, StoreId, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::Endpoints;
 
 pub use body::{
-    Account, Cart, CartLine, Happened, Level, ListedOrder, OrderFilter, OrderPage, OrderView,
-    Placed, Product, Sale,
+    Account, Cart, CartLine, Happened, Journal, Level, ListedOrder, OrderFilter, OrderPage,
+    OrderView, Placed, Product, Recorded, Sale,
 };
 pub use call::{ClientError, Place};
 
@@ -265,6 +265,24 @@ impl Retailer {
     /// A page of orders, newest first.
     pub async fn orders(&self, filter: &OrderFilter) -> Result<OrderPage, ClientError> {
         self.answer(filter.query(Call::new("order-view", Method::GET, &["v1", "orders"]))).await
+    }
+
+    /// The journal of an order: as it is now, at a time, or after so many entries.
+    pub async fn journal(
+        &self,
+        order: OrderId,
+        at: Option<Timestamp>,
+        version: Option<u64>,
+    ) -> Result<Journal, ClientError> {
+        let path = ["v1", "journal", "orders", &order.to_string()];
+        let mut call = Call::new("journal", Method::GET, &path);
+        if let Some(at) = at {
+            call = call.query("at", at);
+        }
+        if let Some(version) = version {
+            call = call.query("version", version);
+        }
+        self.answer(call).await
     }
 
     /// A sale.

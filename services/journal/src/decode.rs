@@ -125,7 +125,8 @@ fn made<K: Eq + Hash, V>(
     }
 }
 
-fn fact(page: &Page, what: What) -> Fact {
+/// A fact as the fold of its order takes it.
+pub(crate) fn fact(page: &Page, what: What) -> Fact {
     Fact {
         id: page.event_id,
         topic: page.topic.clone(),

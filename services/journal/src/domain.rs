@@ -2,6 +2,7 @@
 //! Synchronous and total.
 
 pub mod chain;
+pub mod replay;
 pub mod state;
 
 mod sentence;

@@ -4,6 +4,7 @@
 
 pub mod decode;
 pub mod domain;
+pub mod histories;
 pub mod http;
 mod on;
 pub mod store;
