@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::ask::{self, Breakers};
 use crate::control::{Pauses, Progress, Skips};
+use crate::projection::ViewCode;
 use crate::telemetry::{Metrics, Tracing};
 use crate::{Config, Emit, Fault, Registry, Tx, store};
 
@@ -46,6 +47,10 @@ pub(crate) struct Core {
     pub(crate) skips: Skips,
     /// What operators hold.
     pub(crate) pauses: watch::Sender<Pauses>,
+    /// How the rows come about, when they are a view.
+    pub(crate) view: Option<ViewCode>,
+    /// The live build of the view, when it is folded by this code; else 0.
+    pub(crate) live: watch::Sender<i32>,
     /// Counts how often operators asked for the group to be put elsewhere.
     pub(crate) seeks: watch::Sender<u64>,
     /// How far each partition is handled.

@@ -24,6 +24,7 @@ mod parking;
 #[doc(hidden)]
 pub mod plant;
 mod process;
+mod projection;
 mod registry;
 pub mod repair;
 pub mod replica;

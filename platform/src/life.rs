@@ -19,7 +19,7 @@ use crate::outbox::{self, Horizon};
 use crate::replica::Mounted;
 use crate::runtime::{RunError, learn_schema_ids, missing};
 use crate::service::Service;
-use crate::{Condition, Door, Fault, Health, RegistryError, control, http, parking};
+use crate::{Condition, Door, Fault, Health, RegistryError, control, http, parking, projection};
 
 /// How often dependencies are looked at, and the pause between attempts at start.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -141,6 +141,7 @@ impl Life {
             learn_schema_ids(&self.core, &self.service).await?;
         }
         migrate(&self.core.pool, self.service.migrations).await?;
+        in_time(projection::ensure(&self.core)).await?;
         in_time(outbox::maintain(&self.core.pool, &self.horizon())).await?;
         Ok(())
     }
@@ -187,6 +188,12 @@ impl Life {
             conditions.handling.ok();
             let (core, stop) = (self.core.clone(), self.stop.clone());
             work.spawn(consume::run(core, room.clone(), conditions, held.clone(), stop));
+            if room.is_view() {
+                let condition = self.health.condition("projection");
+                condition.not("looking for the live build of the view");
+                let (core, stop) = (self.core.clone(), self.stop.clone());
+                work.spawn(projection::run(core, room.clone(), condition, stop));
+            }
             let condition = self.health.condition("drain");
             condition.ok();
             let (core, stop) = (self.core.clone(), self.stop.clone());
@@ -314,6 +321,9 @@ async fn look(
             maintained = tokio::time::Instant::now();
             if let Err(fault) = in_time(outbox::maintain(&core.pool, &horizon)).await {
                 tracing::warn!(service = core.service, error = %fault, "partitions not maintained");
+            }
+            if let Err(fault) = in_time(Box::pin(projection::drop_old(&core))).await {
+                tracing::warn!(service = core.service, error = %fault, "old builds are kept");
             }
         }
     }

@@ -195,6 +195,8 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         wake: Notify::new(),
         skips: Skips::default(),
         pauses: watch::channel(Pauses::default()).0,
+        view: service.room.as_ref().and_then(|room| room.view()),
+        live: watch::channel(0).0,
         seeks: watch::channel(0).0,
         progress: Progress::default(),
         breakers,

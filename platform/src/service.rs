@@ -43,6 +43,10 @@ pub trait Decide<E: Event>: WorkingSet {
 /// A read model: rows that are nothing but folded facts. It decides nothing, so that reading the
 /// topics again is safe by construction.
 pub trait View: WorkingSet {
+    /// Its tables, as the service's migrations made them. Another build of the view has tables of
+    /// the same form.
+    const TABLES: &'static [&'static str];
+
     /// Forgets what the facts of one topic partition have contributed, because they will all be
     /// read again from the beginning.
     fn wipe(
@@ -68,6 +72,15 @@ pub trait Announce: View {
     /// Says what is new of the rows in hand, after the facts of a batch are folded and before they
     /// are saved. No clock, no I/O.
     fn announce(&mut self, emit: &mut Emit);
+
+    /// At most so many keys behind this one in their order, and the last of them as text; none at
+    /// the end. The first are behind the empty text. When another build of the view takes the place
+    /// of this one, all are looked at again.
+    fn behind(
+        tx: &mut Tx,
+        after: &str,
+        limit: i64,
+    ) -> impl Future<Output = Result<Option<(Self::Keys, String)>, Fault>> + Send;
 }
 
 /// Keeps every fact of its topics as it was written: bytes, headers and place, also of a type that
@@ -105,6 +118,7 @@ pub struct Service {
     pub(crate) emits: Vec<Emits>,
     pub(crate) asks: Vec<Asks>,
     pub(crate) sweep_every: Option<Duration>,
+    pub(crate) fold_code: &'static str,
 }
 
 /// A fact a service may emit.
@@ -138,6 +152,7 @@ impl Service {
             emits: vec![],
             asks: vec![],
             sweep_every: None,
+            fold_code: "unnamed",
         };
         ServiceBuilder { service, reactions: vec![] }
     }
@@ -313,7 +328,7 @@ impl<W: WorkingSet> ServiceBuilder<W> {
     where
         W: Announce,
     {
-        self.reactions.push(Reaction::Announce(W::announce));
+        self.reactions.push(Reaction::announces());
         self
     }
 
@@ -323,12 +338,19 @@ impl<W: WorkingSet> ServiceBuilder<W> {
         self.service
     }
 
+    /// Names the code that folds, for example by a fingerprint of its sources: rows that other code
+    /// folded are left as they are, until a build of this code takes their place.
+    pub fn fold_code(mut self, fingerprint: &'static str) -> Self {
+        self.service.fold_code = fingerprint;
+        self
+    }
+
     /// A service whose rows are a view: positions in the topics are kept beside the rows.
     pub fn build_view(mut self) -> Service
     where
         W: View,
     {
-        self.service.room = Some(Arc::new(Folder::new(self.reactions)));
+        self.service.room = Some(Arc::new(Folder::new(self.reactions, self.service.fold_code)));
         self.service
     }
 }

@@ -278,14 +278,15 @@ pub(crate) async fn announce_raw(
 /// How far the view has folded these partitions, locked against a second folder of the same ones.
 pub(crate) async fn positions(
     tx: &mut Tx,
+    schema: &str,
     partitions: &BTreeSet<(&'static str, i32)>,
 ) -> Result<HashMap<(&'static str, i32), i64>, Fault> {
     let (topics, numbers): (Vec<&str>, Vec<i32>) = partitions.iter().copied().unzip();
-    let rows = sqlx::query(
-        r#"SELECT topic, "partition", next_offset FROM millrace.view_position
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        r#"SELECT topic, "partition", next_offset FROM {schema}.view_position
            WHERE (topic, "partition") IN (SELECT * FROM unnest($1::text[], $2::int[]))
-           ORDER BY topic, "partition" FOR UPDATE"#,
-    )
+           ORDER BY topic, "partition" FOR UPDATE"#
+    )))
     .bind(topics)
     .bind(numbers)
     .fetch_all(tx.db())
@@ -299,16 +300,17 @@ pub(crate) async fn positions(
 /// Moves the positions of a view, in the transaction of its rows.
 pub(crate) async fn save_positions(
     tx: &mut Tx,
+    schema: &str,
     next: &BTreeMap<(&'static str, i32), i64>,
 ) -> Result<(), Fault> {
     let topics: Vec<&str> = next.keys().map(|(topic, _)| *topic).collect();
     let partitions: Vec<i32> = next.keys().map(|(_, partition)| *partition).collect();
     let offsets: Vec<i64> = next.values().copied().collect();
-    sqlx::query(
-        r#"INSERT INTO millrace.view_position (topic, "partition", next_offset)
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        r#"INSERT INTO {schema}.view_position (topic, "partition", next_offset)
            SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
-           ON CONFLICT (topic, "partition") DO UPDATE SET next_offset = EXCLUDED.next_offset"#,
-    )
+           ON CONFLICT (topic, "partition") DO UPDATE SET next_offset = EXCLUDED.next_offset"#
+    )))
     .bind(topics)
     .bind(partitions)
     .bind(offsets)

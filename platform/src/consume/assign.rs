@@ -108,6 +108,11 @@ impl Assignment {
         (begin, end)
     }
 
+    /// Every partition of ours.
+    pub(crate) fn owned(&self) -> Vec<Partition> {
+        self.state().owned.keys().copied().collect()
+    }
+
     /// Partitions of ours that must not be fetched.
     pub(crate) fn resting(&self) -> Vec<Partition> {
         let state = self.state();

@@ -36,8 +36,15 @@ pub(crate) struct Loop {
     link: Link,
     conditions: Conditions,
     arrivals: Arrivals,
+    /// The build of a view that is folded into.
+    live: i32,
     /// Partitions of a view whose start is settled.
     begun: HashSet<(Partition, u64)>,
+    /// Positions beside the rows from which a partition was read again, because the group was ahead
+    /// of them.
+    taken_back: HashSet<(Partition, i64)>,
+    /// The assignment whose partitions were compared with the rows of a view.
+    compared: u64,
     stops: Stops,
     seeks: Seeks,
     /// Where partitions were when an operator began to hold them: what was fetched of them by then
@@ -54,13 +61,17 @@ impl Loop {
         room: Arc<dyn Room>,
         link: Link,
         conditions: Conditions,
+        live: i32,
     ) -> Self {
         let ids = core.schema_ids.get().cloned().unwrap_or_default();
         let arrivals = Arrivals::new(core.registry.clone(), room.facts(), ids);
         Self {
             stops: Stops::new(core.clone(), conditions.partitions.clone()),
             seeks: Seeks::default(),
+            live,
             begun: HashSet::new(),
+            taken_back: HashSet::new(),
+            compared: 0,
             aside: HashMap::new(),
             careful: Careful::default(),
             condemned: HashMap::new(),
@@ -82,6 +93,9 @@ impl Loop {
         let mut seeks = self.core.seeks.subscribe();
         while alive && !stop.is_cancelled() {
             self.go_where_asked().await;
+            if let Err(fault) = self.compare().await {
+                tracing::warn!(service = self.core.service, error = %fault, "rows not compared");
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -251,7 +265,8 @@ impl Loop {
         let counted = tell::counted(&batch);
         match self.room.is_view() {
             true => {
-                guarded(Box::pin(view::handle(&self.core, &*self.room, &batch, condemned))).await?
+                let (core, room, live) = (&self.core, &*self.room, self.live);
+                guarded(Box::pin(view::handle(core, room, &batch, condemned, live))).await?
             }
             false => {
                 guarded(Box::pin(room::handle(&self.core, &*self.room, &mut batch, condemned)))
@@ -281,6 +296,7 @@ impl Loop {
             return Ok(());
         }
         let stored = view::stored(&self.core, first.keys().copied().collect()).await?;
+        self.take_back(&first, &stored).await?;
         let behind = |(partition, record): &(&Partition, &&Record)| {
             stored.get(*partition).is_some_and(|stored| *stored > record.position.offset)
         };
@@ -296,6 +312,52 @@ impl Loop {
             view::begin(&self.core, &*self.room, &begin).await?;
         }
         self.begun.extend(first.iter().map(|(partition, record)| (*partition, record.generation)));
+        Ok(())
+    }
+
+    /// Looks whether the rows of a view know as much as its group has committed, in partitions that
+    /// may send no record for long.
+    async fn compare(&mut self) -> Result<(), Fault> {
+        let assignment = self.link.assignment.clone();
+        if !self.room.is_view() || self.compared == assignment.latest() {
+            return Ok(());
+        }
+        let compared = assignment.latest();
+        let owned = assignment.owned();
+        if !owned.is_empty() {
+            let stored = view::stored(&self.core, owned.iter().copied().collect()).await?;
+            let bounds = self.link.bounds(owned.clone()).await?;
+            for (partition, bounds) in owned.into_iter().zip(bounds) {
+                let (stored, committed) = (stored.get(&partition), bounds.committed);
+                if let (Some(stored), Some(committed)) = (stored, committed)
+                    && *stored < committed
+                    && self.taken_back.insert((partition, *stored))
+                {
+                    self.link.restart(partition, *stored).await?;
+                }
+            }
+        }
+        self.compared = compared;
+        Ok(())
+    }
+
+    /// The rows know less than the group has committed: another build of them became live, or an
+    /// older state of the database came back. What they lack is read again, once: it may be gone.
+    async fn take_back(
+        &mut self,
+        first: &BTreeMap<Partition, &Record>,
+        stored: &HashMap<Partition, i64>,
+    ) -> Result<(), Fault> {
+        for (partition, record) in first {
+            let Some(stored) = stored.get(partition) else { continue };
+            if *stored < record.position.offset && self.taken_back.insert((*partition, *stored)) {
+                self.link.restart(*partition, *stored).await?;
+                let (topic, number) = *partition;
+                return Err(Fault::transient(format!(
+                    "{topic}/{number} is read again from {stored}, where the rows stand"
+                )));
+            }
+        }
         Ok(())
     }
 

@@ -141,8 +141,4 @@ impl<K: Keep> Room for Keeper<K> {
     fn sweep<'a>(&'a self, _core: &'a Core) -> BoxFuture<'a, Result<usize, Fault>> {
         Box::pin(std::future::ready(Ok(0)))
     }
-
-    fn is_view(&self) -> bool {
-        false
-    }
 }

@@ -26,8 +26,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
+use millrace_contract::Topic;
+
 use crate::{Condition, Fault};
 pub(crate) use assign::Partition;
+pub(crate) use poll::Link;
 use reaction::Room;
 
 /// What the consumer tells the outside about its state.
@@ -50,11 +53,50 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) -> Result<(), Fault> {
     let reads = room.reads();
-    let Some((_, first)) = reads.first() else {
+    if reads.is_empty() {
         stop.cancelled().await;
         return Ok(());
-    };
-    let domain = first.name.split('.').next().unwrap_or_default();
-    let link = poll::start(&core, domain, &reads, conditions.consumer.clone())?;
-    batch::Loop::new(core, room, link, conditions).run(held, stop).await
+    }
+    if room.is_view() {
+        return follow(core, room, conditions, held, stop).await;
+    }
+    let link = link(&core, &core.group, &reads, conditions.consumer.clone())?;
+    batch::Loop::new(core, room, link, conditions, 0).run(held, stop).await
+}
+
+/// A member for a view reads as long as the live build is one that this code may fold, and joins
+/// anew when another one is live.
+async fn follow(
+    core: Arc<Core>,
+    room: Arc<dyn Room>,
+    conditions: Conditions,
+    held: watch::Receiver<bool>,
+    stop: CancellationToken,
+) -> Result<(), Fault> {
+    let mut live = core.live.subscribe();
+    loop {
+        let build = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            build = live.wait_for(|build| *build > 0) => *build.map_err(Fault::transient)?,
+        };
+        let link = link(&core, &core.group, &room.reads(), conditions.consumer.clone())?;
+        let ends = stop.child_token();
+        let member = batch::Loop::new(core.clone(), room.clone(), link, conditions.clone(), build);
+        let mut member = std::pin::pin!(member.run(held.clone(), ends.clone()));
+        tokio::select! {
+            ended = &mut member => return ended,
+            _ = live.wait_for(|live| *live != build) => ends.cancel(),
+        }
+        member.await?;
+    }
+}
+
+/// Joins a group.
+pub(crate) fn link(
+    core: &Core,
+    group: &str,
+    reads: &[(&'static str, &'static Topic)],
+    condition: Condition,
+) -> Result<Link, Fault> {
+    poll::start(core, group, reads, condition)
 }

@@ -60,7 +60,7 @@ pub(crate) struct Listener {
 /// Joins the group and starts polling.
 pub(crate) fn start(
     core: &Core,
-    domain: &str,
+    group: &str,
     reads: &[(&'static str, &'static Topic)],
     condition: Condition,
 ) -> Result<Link, Fault> {
@@ -78,9 +78,8 @@ pub(crate) fn start(
         brokers_down: AtomicBool::new(false),
         silent: AtomicBool::new(false),
     };
-    let group = names.group(domain, core.service);
     let client_id = kafka::client_id(&core.config, core.service);
-    let config = kafka::consumer(&core.config, &group, &client_id);
+    let config = kafka::consumer(&core.config, group, &client_id);
     let consumer: BaseConsumer<Listener> =
         config.create_with_context(listener).map_err(Fault::transient)?;
     let subscribed: Vec<String> = topics.iter().map(|topic| names.topic(topic.name)).collect();

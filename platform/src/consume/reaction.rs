@@ -12,7 +12,8 @@ use super::planted;
 use super::turn::{Condemned, Turn};
 use crate::core::{Core, in_time};
 use crate::emit::Origin;
-use crate::service::{Decide, Fold, Sweep, WorkingSet};
+use crate::projection::ViewCode;
+use crate::service::{Announce, Decide, Fold, Sweep, WorkingSet};
 use crate::store::Versions;
 use crate::telemetry::ProcessSpan;
 use crate::{Emit, Fault, FaultPolicy, Poison, Tx};
@@ -82,8 +83,27 @@ pub(crate) trait Room: Send + Sync {
     /// One transaction for what is due; says how many rows there were.
     fn sweep<'a>(&'a self, core: &'a Core) -> BoxFuture<'a, Result<usize, Fault>>;
 
-    /// Whether the rows are a view whose positions lie beside them.
-    fn is_view(&self) -> bool;
+    /// How the rows come about, when they are a view whose positions lie beside them.
+    fn view(&self) -> Option<ViewCode> {
+        None
+    }
+
+    /// Whether the rows are a view.
+    fn is_view(&self) -> bool {
+        self.view().is_some()
+    }
+
+    /// Says again what rows behind a key amount to, as far as it is new: the key it came to, and
+    /// whether anything was announced.
+    fn retell<'a>(
+        &'a self,
+        _core: &'a Core,
+        _tx: &'a mut Tx,
+        _after: String,
+        _limit: i64,
+    ) -> Retold<'a> {
+        Box::pin(std::future::ready(Ok((None, false))))
+    }
 }
 
 /// A fact with its type erased, ready to be applied to the rows of `W`.
@@ -98,6 +118,12 @@ pub(crate) type SweepFn = for<'a> fn(&'a Core) -> BoxFuture<'a, Result<usize, Fa
 /// How a view says what its facts amount to.
 pub(crate) type AnnounceFn<W> = fn(&mut W, &mut Emit);
 
+/// Says again what rows behind a key amount to, as far as it is new.
+pub(crate) type RetellFn = for<'a> fn(&'a Core, &'a mut Tx, String, i64) -> Retold<'a>;
+
+/// The key it came to, and whether anything was announced.
+pub(crate) type Retold<'a> = BoxFuture<'a, Result<(Option<String>, bool), Fault>>;
+
 /// Makes a typed fact out of an arrived record.
 pub(crate) type Prepare<W> = fn(&Arrived) -> Result<Box<dyn Fact<W>>, Poison>;
 
@@ -105,7 +131,7 @@ pub(crate) type Prepare<W> = fn(&Arrived) -> Result<Box<dyn Fact<W>>, Poison>;
 pub(crate) enum Reaction<W> {
     Fact(Read, Prepare<W>),
     Sweep(SweepFn),
-    Announce(AnnounceFn<W>),
+    Announce(AnnounceFn<W>, RetellFn),
 }
 
 impl<W: WorkingSet> Reaction<W> {
@@ -122,6 +148,15 @@ impl<W: WorkingSet> Reaction<W> {
     {
         Self::Fact(read::<E>(FaultPolicy::default()), |arrived| {
             Ok(Box::new(Folded(envelope::<E>(arrived)?)))
+        })
+    }
+
+    pub(crate) fn announces() -> Self
+    where
+        W: Announce,
+    {
+        Self::Announce(W::announce, |core, tx, after, limit| {
+            Box::pin(async move { retell::<W>(core, tx, &after, limit).await })
         })
     }
 
@@ -185,7 +220,7 @@ impl<E: Event, W: Fold<E>> Fact<W> for Folded<E> {
 pub(crate) struct Table<W> {
     facts: Vec<(Read, Prepare<W>)>,
     sweep: Option<SweepFn>,
-    announce: Option<AnnounceFn<W>>,
+    announce: Option<(AnnounceFn<W>, RetellFn)>,
 }
 
 impl<W: WorkingSet> Table<W> {
@@ -195,7 +230,7 @@ impl<W: WorkingSet> Table<W> {
             match reaction {
                 Reaction::Fact(read, prepare) => table.facts.push((read, prepare)),
                 Reaction::Sweep(sweep) => table.sweep = Some(sweep),
-                Reaction::Announce(announce) => table.announce = Some(announce),
+                Reaction::Announce(announce, retell) => table.announce = Some((announce, retell)),
             }
         }
         table
@@ -203,6 +238,10 @@ impl<W: WorkingSet> Table<W> {
 
     pub(crate) fn reads(&self) -> Vec<Read> {
         self.facts.iter().map(|(read, _)| *read).collect()
+    }
+
+    pub(crate) fn retell(&self) -> Option<RetellFn> {
+        self.announce.map(|(_, retell)| retell)
     }
 
     pub(crate) fn sweeper(&self) -> Option<SweepFn> {
@@ -272,12 +311,26 @@ impl<W: WorkingSet> Table<W> {
             }
             spans.push(span);
         }
-        if let Some(announce) = self.announce {
+        if let Some((announce, _)) = self.announce.filter(|_| !turn.silent) {
             announce(&mut rows, &mut emit);
         }
         rows.save(tx).await?;
         Ok(core.announce(tx, emit).await?)
     }
+}
+
+async fn retell<W: Announce>(
+    core: &Core,
+    tx: &mut Tx,
+    after: &str,
+    limit: i64,
+) -> Result<(Option<String>, bool), Fault> {
+    let Some((keys, last)) = W::behind(tx, after, limit).await? else { return Ok((None, false)) };
+    let mut rows = W::load(tx, &keys).await?;
+    let mut emit = core.pen(tx);
+    rows.announce(&mut emit);
+    rows.save(tx).await?;
+    Ok((Some(last), core.announce(tx, emit).await?))
 }
 
 /// Why a decision did not come about.

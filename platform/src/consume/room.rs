@@ -175,10 +175,6 @@ impl<W: WorkingSet> Room for Handler<W> {
             None => Box::pin(std::future::ready(Ok(0))),
         }
     }
-
-    fn is_view(&self) -> bool {
-        false
-    }
 }
 
 /// One transaction for the rows that are due.

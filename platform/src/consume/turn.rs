@@ -44,12 +44,14 @@ pub(crate) struct Turn<'a> {
     pub(crate) applied: Versions,
     /// A version that was not expected is a gap.
     pub(crate) gaps_count: bool,
+    /// What the rows amount to is said to nobody.
+    pub(crate) silent: bool,
 }
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(batch: &'a [Incoming<'a>], waiting: HashMap<String, Waits>) -> Self {
         let fates = batch.iter().map(|_| None).collect();
-        Self { batch, fates, waiting, applied: Versions::new(), gaps_count: true }
+        Self { batch, fates, waiting, applied: Versions::new(), gaps_count: true, silent: false }
     }
 
     /// Records nothing is known of yet, in their order.

@@ -10,11 +10,12 @@ use futures::future::BoxFuture;
 use super::arrive::Incoming;
 use super::assign::Partition;
 use super::place::Bounds;
-use super::reaction::{Failure, Reaction, Read, Room, Table};
+use super::reaction::{Failure, Reaction, Read, Retold, Room, Table};
 use super::turn::{Condemned, Fate, Turn};
 use crate::core::{Core, in_time, within};
 use crate::parking;
 use crate::plant::{self, Plant};
+use crate::projection::{LIVE, ViewCode};
 use crate::service::View;
 use crate::store::{self, Versions};
 use crate::{Fault, Tx};
@@ -25,6 +26,7 @@ const WIPE_MAX: Duration = Duration::from_secs(120);
 /// Reactions that fold into the rows of `W`.
 pub(crate) struct Folder<W> {
     table: Table<W>,
+    fold: &'static str,
 }
 
 /// Where a newly assigned partition begins.
@@ -67,8 +69,8 @@ fn start(stored: Option<i64>, begin: &Begin) -> Start {
 }
 
 impl<W: View> Folder<W> {
-    pub(crate) fn new(reactions: Vec<Reaction<W>>) -> Self {
-        Self { table: Table::new(reactions) }
+    pub(crate) fn new(reactions: Vec<Reaction<W>>, fold: &'static str) -> Self {
+        Self { table: Table::new(reactions), fold }
     }
 }
 
@@ -79,12 +81,14 @@ pub(super) async fn handle(
     room: &dyn Room,
     batch: &[Incoming<'_>],
     condemned: Condemned,
+    live: i32,
 ) -> Result<(), Failure> {
     let mut tx = core.begin().await?;
+    still_live(&mut tx, live).await?;
     let at = |incoming: &Incoming<'_>| {
         (incoming.record.position.topic, incoming.record.position.partition)
     };
-    let folded = store::positions(&mut tx, &batch.iter().map(at).collect()).await?;
+    let folded = store::positions(&mut tx, LIVE, &batch.iter().map(at).collect()).await?;
     let mut next: BTreeMap<Partition, i64> = BTreeMap::new();
     let waiting = parking::waiting(&mut tx, batch).await?;
     let mut turn = Turn::new(batch, waiting);
@@ -102,12 +106,22 @@ pub(super) async fn handle(
         room.apply(core, &mut tx, &mut turn, &Versions::new(), &condemned).await?;
     }
     let told = parking::park(core, &mut tx, &room.facts(), &turn).await?;
-    store::save_positions(&mut tx, &next).await?;
+    store::save_positions(&mut tx, LIVE, &next).await?;
     crate::fail::point("view.before_commit");
     tx.commit().await?;
     crate::fail::point("view.after_commit");
     core.committed(told);
     Ok(())
+}
+
+/// Another build may have become live: what was read for this one may leave a hole in that.
+async fn still_live(tx: &mut Tx, live: i32) -> Result<(), Fault> {
+    let find = "SELECT build FROM millrace.projection WHERE state = 'live' FOR SHARE";
+    let found: Option<i32> = sqlx::query_scalar(find).fetch_optional(tx.db()).await?;
+    match found == Some(live) {
+        true => Ok(()),
+        false => Err(Fault::transient(format!("build {live} of the view is not live any more"))),
+    }
 }
 
 /// How far a view has folded these partitions.
@@ -117,7 +131,7 @@ pub(super) async fn stored(
 ) -> Result<HashMap<Partition, i64>, Fault> {
     in_time(Box::pin(async move {
         let mut tx = core.begin().await?;
-        let stored = store::positions(&mut tx, &partitions).await?;
+        let stored = store::positions(&mut tx, LIVE, &partitions).await?;
         tx.commit().await.map(|()| stored)
     }))
     .await
@@ -132,7 +146,7 @@ pub(super) async fn begin(core: &Core, room: &dyn Room, begin: &Begin) -> Result
 async fn begin_partition(core: &Core, room: &dyn Room, begin: &Begin) -> Result<(), Fault> {
     let mut tx = core.begin().await?;
     let partition = BTreeSet::from([(begin.topic, begin.partition)]);
-    let folded = store::positions(&mut tx, &partition).await?;
+    let folded = store::positions(&mut tx, LIVE, &partition).await?;
     let stored = folded.get(&(begin.topic, begin.partition)).copied();
     let decided = start(stored, begin);
     if decided == Start::Continue {
@@ -147,7 +161,7 @@ async fn begin_partition(core: &Core, room: &dyn Room, begin: &Begin) -> Result<
     room.wipe(&mut tx, (topic, *partition)).await?;
     parking::store::forget(&mut tx, topic, *partition).await?;
     let next = BTreeMap::from([((begin.topic, begin.partition), begin.first)]);
-    store::save_positions(&mut tx, &next).await?;
+    store::save_positions(&mut tx, LIVE, &next).await?;
     tx.commit().await
 }
 
@@ -179,8 +193,21 @@ impl<W: View> Room for Folder<W> {
         Box::pin(std::future::ready(Ok(0)))
     }
 
-    fn is_view(&self) -> bool {
-        true
+    fn view(&self) -> Option<ViewCode> {
+        Some(ViewCode { tables: W::TABLES, fold: self.fold })
+    }
+
+    fn retell<'a>(
+        &'a self,
+        core: &'a Core,
+        tx: &'a mut Tx,
+        after: String,
+        limit: i64,
+    ) -> Retold<'a> {
+        match self.table.retell() {
+            Some(retell) => retell(core, tx, after, limit),
+            None => Box::pin(std::future::ready(Ok((None, false)))),
+        }
     }
 }
 

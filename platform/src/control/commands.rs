@@ -73,6 +73,12 @@ pub enum Kind {
         /// Where, for each partition that is meant.
         to: Vec<Place>,
     },
+    /// Make another build of a view, or put one in the place of another.
+    Projection {
+        /// What is done.
+        #[serde(rename = "do")]
+        action: Build,
+    },
     /// Steer a running operation.
     Control {
         /// Which one.
@@ -81,6 +87,28 @@ pub enum Kind {
         #[serde(rename = "do")]
         action: Do,
     },
+}
+
+/// What is done with the builds of a view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Build {
+    /// Fold the topics from their beginning into rows beside the live ones. Obeyed by an instance
+    /// whose code has this fingerprint.
+    Rebuild {
+        /// Fingerprint of the folding code.
+        fold: String,
+        /// Where the topics end now.
+        to: Vec<Place>,
+        /// How many records there are up to that.
+        records: i64,
+    },
+    /// The build that was made becomes the live one.
+    Swap,
+    /// The build that was live before becomes the live one again.
+    Rollback,
+    /// The build in the making is given up.
+    Cancel,
 }
 
 /// A place in a topic.
@@ -150,6 +178,12 @@ impl Kind {
             Self::Restore { .. } => "restore",
             Self::Skip { .. } => "skip",
             Self::Seek { .. } => "seek",
+            Self::Projection { action } => match action {
+                Build::Rebuild { .. } => "rebuild",
+                Build::Swap => "swap",
+                Build::Rollback => "rollback",
+                Build::Cancel => "cancel",
+            },
             Self::Control { .. } => "control",
         }
     }

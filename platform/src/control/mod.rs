@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use commands::{Command, Do, Kind, Operator, Pause, Place, Selection};
+pub use commands::{Build, Command, Do, Kind, Operator, Pause, Place, Selection};
+pub(crate) use obey::Outcome;
 pub(crate) use progress::{Pauses, Progress, Skips, free};
 pub use status::{OperationStatus, PartitionStatus, Status};
 pub use topics::{OpsTopics, dead_letters, own_topics};

@@ -8,21 +8,21 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-use super::commands::{Command, Do, Kind, Operator, Pause, Place, Selection};
+use super::commands::{Build, Command, Do, Kind, Operator, Pause, Place, Selection};
 use super::inbox::Order;
 use super::{OpsTopics, Pauses, operation};
 use crate::core::{Core, within};
 use crate::parking::store::settle_keys;
-use crate::{Fault, Tx, store};
+use crate::{Fault, Tx, projection, store};
 
 /// A command may change many rows.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What came of a command.
-pub(super) struct Outcome {
-    pub(super) state: &'static str,
-    pub(super) total: i64,
-    pub(super) detail: String,
+pub(crate) struct Outcome {
+    pub(crate) state: &'static str,
+    pub(crate) total: i64,
+    pub(crate) detail: String,
 }
 
 /// Takes one record of an operator; gives it back when the database could not be told.
@@ -62,6 +62,12 @@ async fn obey(core: &Core, command: &Command) -> Result<(), Fault> {
     if let Kind::Skip { topic, partition, offset } = kind {
         core.skips.add(topic, *partition, *offset);
     }
+    if let Kind::Projection { action: Build::Rebuild { fold, .. } } = kind
+        && core.view.is_none_or(|view| view.fold != fold)
+    {
+        // Another instance has the code that is meant.
+        return Ok(());
+    }
     // The registry is asked before the transaction begins.
     let mended = match kind {
         Kind::Redrive { select, repair, .. } => operation::mend(core, select, repair).await?,
@@ -83,6 +89,7 @@ async fn obey(core: &Core, command: &Command) -> Result<(), Fault> {
             total: 1,
             detail: format!("{topic}/{partition} at offset {offset} becomes a dead letter"),
         },
+        Kind::Projection { action } => build(&mut tx, core, operator.id, action).await?,
         Kind::Seek { to } => seek(&mut tx, core, operator.id, to).await?,
         Kind::Control { operation, action } => steer(&mut tx, *operation, *action).await?,
     };
@@ -118,6 +125,15 @@ async fn accept(tx: &mut Tx, command: &Command) -> Result<bool, Fault> {
     .execute(tx.db())
     .await?;
     Ok(inserted.rows_affected() == 1)
+}
+
+async fn build(tx: &mut Tx, core: &Core, id: Uuid, action: &Build) -> Result<Outcome, Fault> {
+    match action {
+        Build::Rebuild { to, records, .. } => projection::begin(tx, core, id, to, *records).await,
+        Build::Swap => projection::swap(tx, core).await,
+        Build::Rollback => projection::roll_back(tx, core).await,
+        Build::Cancel => projection::cancel(tx).await,
+    }
 }
 
 /// Every member moves the partitions it has.

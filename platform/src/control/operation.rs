@@ -291,6 +291,30 @@ pub(crate) async fn moved(
     Ok(())
 }
 
+/// A rebuild has folded so many records more.
+pub(crate) async fn folded(tx: &mut Tx, id: Uuid, count: usize) -> Result<(), Fault> {
+    let folded = sqlx::query(
+        "UPDATE millrace.operation SET done = LEAST(done + $2, total),
+             updated_at = clock_timestamp() WHERE id = $1 AND state = 'running'",
+    );
+    let count = i32::try_from(count).unwrap_or(i32::MAX);
+    folded.bind(id).bind(count).execute(tx.db()).await?;
+    Ok(())
+}
+
+/// An operation has done what was asked.
+pub(crate) async fn end(tx: &mut Tx, core: &Core, id: Uuid, detail: &str) -> Result<(), Fault> {
+    let ended = sqlx::query_scalar(
+        "UPDATE millrace.operation SET state = 'done', done = total, detail = $2,
+             updated_at = clock_timestamp() WHERE id = $1 AND state = 'running' RETURNING command",
+    );
+    let command: Option<serde_json::Value> =
+        ended.bind(id).bind(detail).fetch_optional(tx.db()).await?;
+    let Some(command) = command else { return Ok(()) };
+    let command: Command = serde_json::from_value(command).map_err(Fault::poison)?;
+    audit(tx, core, &command.operator, command.kind.name(), "finished", detail).await
+}
+
 /// Keys that an operation released and that still stand before their dead letter wait for an
 /// operator again. A key that is in hand at this moment is left to whoever has it.
 pub(crate) async fn take_back(tx: &mut Tx, operation: Uuid) -> Result<(), Fault> {

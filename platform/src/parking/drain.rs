@@ -47,7 +47,8 @@ pub(crate) async fn run(
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(TICK) => {}
         }
-        if *held.borrow() || drain.core.pauses.borrow().group {
+        let foreign = drain.room.is_view() && *drain.core.live.borrow() == 0;
+        if foreign || *held.borrow() || drain.core.pauses.borrow().group {
             continue;
         }
         match drain.due_keys(&stop).await {

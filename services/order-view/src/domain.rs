@@ -75,13 +75,13 @@ impl Orders {
         }
     }
 
-    /// The states that are news, and notes that they are said. While a view is folded again it
+    /// The states of the orders in hand that are news, and notes that they are said. While a view is folded again it
     /// knows less of an order than it has said: then there is nothing to say, so that what is read
     /// never goes back.
     pub fn news(&mut self) -> Vec<OrderState> {
         let mut news = vec![];
-        for order in &self.changed {
-            let Some((_, Some(facts))) = self.orders.get(order) else { continue };
+        for (order, (_, facts)) in &self.orders {
+            let Some(facts) = facts else { continue };
             let (known, state) = (facts.iter().map(|fact| fact.id).collect(), facts.state(*order));
             let digest = digest(&state);
             let is_news = match self.said.get(order) {

@@ -87,8 +87,12 @@ impl WorkingSet for Orders {
 }
 
 impl View for Orders {
-    /// What was said of orders stays: it must not be taken back by what is folded first. The topics of an order have the same number of partitions and the same key, so that all
-    /// facts of an order come by the same partition number.
+    /// What was said of orders is no part of it, and no other build has words of its own.
+    const TABLES: &'static [&'static str] = &["order_view"];
+
+    /// What was said of orders stays: it must not be taken back by what is folded first. The topics
+    /// of an order have the same number of partitions and the same key, so that all facts of an
+    /// order come by the same partition number.
     async fn wipe(tx: &mut Tx, topic: &str, partition: i32) -> Result<(), Fault> {
         let mut after = Uuid::nil();
         loop {
@@ -178,6 +182,24 @@ pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Listed
     }
     query.push(" ORDER BY order_id DESC LIMIT ").push_bind(limit);
     Ok(query.build_query_as().fetch_all(tx.db()).await?)
+}
+
+/// Orders behind this one, and the last of them; `None` at the end.
+pub(crate) async fn behind(
+    tx: &mut Tx,
+    after: &str,
+    limit: i64,
+) -> Result<Option<(Keys, String)>, Fault> {
+    let after = after.parse().unwrap_or(Uuid::nil());
+    let orders: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT order_id FROM order_view WHERE order_id > $1 ORDER BY order_id LIMIT $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(tx.db())
+    .await?;
+    let Some(last) = orders.last().map(Uuid::to_string) else { return Ok(None) };
+    Ok(Some((Keys { orders: orders.into_iter().map(OrderId::new).collect() }, last)))
 }
 
 /// A fingerprint of the whole view: equal views have equal ones, whenever and in whatever order

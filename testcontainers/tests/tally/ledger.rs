@@ -11,8 +11,11 @@ use super::facts::Tallied;
 pub(crate) static LEDGER_MIGRATIONS: sqlx::migrate::Migrator =
     sqlx::migrate!("tests/tally/migrations/ledger");
 
-/// Shown sums by book.
-pub(crate) struct Ledger(BTreeMap<String, Shown>);
+/// Shown sums by book, so many times what they are. None at all cannot be shown of one book.
+pub(crate) struct Ledger<const TIMES: i64 = 1>(BTreeMap<String, Shown>);
+
+/// The book that a ledger of nothing cannot show.
+pub(crate) const UNSPEAKABLE: &str = "book-3";
 
 struct Shown {
     partition: i32,
@@ -21,7 +24,7 @@ struct Shown {
     folded: i64,
 }
 
-impl WorkingSet for Ledger {
+impl<const TIMES: i64> WorkingSet for Ledger<TIMES> {
     type Keys = BTreeSet<String>;
 
     async fn load(tx: &mut Tx, keys: &Self::Keys) -> Result<Self, Fault> {
@@ -62,7 +65,9 @@ impl WorkingSet for Ledger {
     }
 }
 
-impl View for Ledger {
+impl<const TIMES: i64> View for Ledger<TIMES> {
+    const TABLES: &'static [&'static str] = &["shown"];
+
     async fn wipe(tx: &mut Tx, _topic: &str, partition: i32) -> Result<(), Fault> {
         sqlx::query(r#"DELETE FROM shown WHERE "partition" = $1"#)
             .bind(partition)
@@ -72,19 +77,20 @@ impl View for Ledger {
     }
 }
 
-impl Fold<Tallied> for Ledger {
+impl<const TIMES: i64> Fold<Tallied> for Ledger<TIMES> {
     fn keys(fact: &Envelope<Tallied>, keys: &mut Self::Keys) {
         keys.insert(fact.key.0.clone());
     }
 
     fn fold(&mut self, fact: &Envelope<Tallied>) {
+        assert!(TIMES != 0 || fact.key.0 != UNSPEAKABLE, "nothing can be said of {UNSPEAKABLE}");
         let partition = fact.position.partition;
         let empty = Shown { partition, total: 0, version: 0, folded: 0 };
         let shown = self.0.entry(fact.key.0.clone()).or_insert(empty);
         shown.folded += 1;
         if fact.version as i64 > shown.version {
             shown.version = fact.version as i64;
-            shown.total = fact.event.total;
+            shown.total = fact.event.total * TIMES;
         }
     }
 }

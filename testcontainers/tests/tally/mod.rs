@@ -3,7 +3,7 @@
 //! note stamped by an office outside. They know nothing of orders, as the platform does not.
 
 pub(crate) mod facts;
-mod ledger;
+pub(crate) mod ledger;
 pub(crate) mod stamps;
 pub(crate) mod sums;
 
@@ -52,11 +52,17 @@ pub(crate) fn tally_with(policy: FaultPolicy) -> Service {
 
 /// A view of the sums.
 pub(crate) fn ledger() -> Service {
+    ledger_of::<1>("sums")
+}
+
+/// As [`ledger`], folded by other code: so many times the sums.
+pub(crate) fn ledger_of<const TIMES: i64>(code: &'static str) -> Service {
     Service::named("ledger")
         .about("Shows the sum of each book.")
         .migrations(&ledger::LEDGER_MIGRATIONS)
-        .rows::<Ledger>()
+        .rows::<Ledger<TIMES>>()
         .folds::<Tallied>()
+        .fold_code(code)
         .build_view()
 }
 

@@ -84,8 +84,7 @@ const ROOMS: &[Room] = &[
 /// What the side door may take from the platform.
 const SIDE_DOOR: &[&str] = &[
     "Announce", "Decide", "Emit", "Envelope", "Event", "Fault", "Fold", "Handle", "Keep", "Kept",
-    "Poison",
-    "Settle", "Sweep", "Tx",
+    "Poison", "Settle", "Sweep", "Tx",
 ];
 
 /// What no service may depend on; other services come on top.

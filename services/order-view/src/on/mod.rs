@@ -1,12 +1,12 @@
 //! The side door: every fact about an order is folded in the same way, by its identity, and what
 //! the facts amount to is said to whoever reads the state of orders.
 
-use millrace::{Announce, Emit, Envelope, Event, Fold};
+use millrace::{Announce, Emit, Envelope, Event, Fault, Fold, Tx};
 use schemas::history::{Fact, What};
 use schemas::{OrderId, OrderState};
 
 use crate::domain::Orders;
-use crate::store::Keys;
+use crate::store::{self, Keys};
 
 impl<E> Fold<E> for Orders
 where
@@ -36,6 +36,10 @@ where
 impl Announce for Orders {
     fn announce(&mut self, emit: &mut Emit) {
         self.news().into_iter().for_each(|state| emit.fact(state));
+    }
+
+    async fn behind(tx: &mut Tx, after: &str, limit: i64) -> Result<Option<(Keys, String)>, Fault> {
+        store::behind(tx, after, limit).await
     }
 }
 

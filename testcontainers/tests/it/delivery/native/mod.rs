@@ -5,6 +5,7 @@ mod ask;
 mod away;
 mod crash;
 mod frozen;
+mod projection;
 mod scale;
 mod seek;
 mod starved;

@@ -33,7 +33,7 @@ impl Bench {
 }
 
 /// Writer, tally and ledger with sixty notes in six books, all handled.
-async fn filled(bench: &Bench) -> Result<(Vec<Running>, Shown)> {
+pub(super) async fn filled(bench: &Bench) -> Result<(Vec<Running>, Shown)> {
     let mut services = vec![];
     for service in [tally::writer(), tally::tally(), tally::ledger()] {
         services.push(bench.world.mount(service).await?);
@@ -46,7 +46,7 @@ async fn filled(bench: &Bench) -> Result<(Vec<Running>, Shown)> {
     Ok((services, wanted))
 }
 
-async fn end(bench: Bench, services: Vec<Running>) -> Result<()> {
+pub(super) async fn end(bench: Bench, services: Vec<Running>) -> Result<()> {
     for service in services {
         service.stop().await?;
     }
