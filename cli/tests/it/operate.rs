@@ -72,6 +72,7 @@ async fn a_paused_group_is_named_as_the_reason_and_goes_on_when_it_is_resumed() 
     assert_eq!(facts[4], "OrderConfirmed");
     assert_eq!(room.run(&stuck).code, Some(0));
 
+    the_journal_is_whole_and_other_rules_are_tried(&room, order).await;
     a_skip_is_an_operation(&room);
     what_is_not_there_is_not_found(&room);
     dead_letters_are_redriven_discarded_and_restored(&room).await;
@@ -82,7 +83,7 @@ async fn nothing_is_wrong(room: &Room) {
     let groups = ["group", "list", "-o", "ndjson"];
     let ready = |done: &Done| {
         let lines = lines(done);
-        lines.len() == 6 && lines.iter().all(|group| group["ready"] == true)
+        lines.len() == ops::SERVICES.len() && lines.iter().all(|group| group["ready"] == true)
     };
     until(room, &groups, ready).await;
     let causes = does(room, &["dlq", "causes"]);
@@ -90,6 +91,46 @@ async fn nothing_is_wrong(room: &Room) {
     let shown = does(room, &["group", "show", "payments", "-o", "json"]);
     let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!(shown["reading"].as_array().unwrap().len(), 12, "{shown}");
+}
+
+async fn the_journal_is_whole_and_other_rules_are_tried(room: &Room, order: &str) {
+    let show = ["journal", "show", order, "-o", "ndjson"];
+    let shown = until(room, &show, |done| done.stdout.lines().count() == 5).await;
+    assert_eq!(lines(&shown)[0]["fact"], "retail.order.OrderPlaced");
+    let then = does(room, &["journal", "show", order, "--version", "1", "-o", "json"]);
+    let then: Value = serde_json::from_str(&then.stdout).unwrap();
+    assert_eq!((&then["length"], &then["state"]["status"]), (&5.into(), &"placed".into()));
+
+    for _ in ["it is written", "it is compared"] {
+        let whole = does(room, &["journal", "verify", "--anchor", "heads.ndjson", "-o", "ndjson"]);
+        assert_eq!(lines(&whole)[0]["entries"], 5, "{whole:?}");
+    }
+    does(room, &["journal", "verify", "--order", order]);
+    assert_eq!(room.run(&["journal", "verify", "--order", NOBODY]).code, Some(3));
+    let anchor = std::fs::read_to_string(room.path().join("heads.ndjson")).unwrap();
+    let hash = anchor.split('"').rev().nth(1).unwrap();
+    room.file("heads.ndjson", &anchor.replace(hash, &"0".repeat(64)));
+    let broken = room.run(&["journal", "verify", "--anchor", "heads.ndjson"]);
+    assert_eq!(broken.code, Some(10), "{broken:?}");
+    let named = format!("order {order}, entry 5: it was anchored with");
+    assert!(broken.stderr.contains(&named), "{broken:?}");
+
+    for (form, head) in [("ndjson", 0), ("csv", 1)] {
+        let out = format!("journal.{form}");
+        let export = ["journal", "export", "--format", form, "--store", "s-01", "--out", &out];
+        does(room, &export);
+        let written = std::fs::read_to_string(room.path().join(&out)).unwrap();
+        assert_eq!(written.lines().count(), 5 + head, "{written}");
+    }
+    let replay = ["journal", "replay", "--payment-limit", "1.00", "-o", "ndjson"];
+    let with = [&replay as &[_], &["--with", env!("CARGO_BIN_EXE_millrace")]].concat();
+    for asked in [&replay as &[_], &with] {
+        let otherwise = lines(&does(room, asked));
+        let found = (&otherwise[0]["order_id"], &otherwise[0]["would_be"], otherwise.len());
+        assert_eq!(found, (&order.into(), &"refused".into(), 1));
+    }
+    assert_eq!(room.run(&["journal", "replay"]).code, Some(2));
+    assert_eq!(does(room, &["journal", "replay", "--deadline", "10m", "-o", "ndjson"]).stdout, "");
 }
 
 fn a_skip_is_an_operation(room: &Room) {
@@ -135,7 +176,7 @@ async fn dead_letters_are_redriven_discarded_and_restored(room: &Room) {
     let (key, payload) = (Some(b"k-1".to_vec()), Some(b"nonsense".to_vec()));
     let record = RawRecord { key, payload, ..RawRecord::default() };
     admin.produce("retail.order.events.v1", record).await.unwrap();
-    let readers = ["stock", "payments", "sales", "order-view"];
+    let readers = ["stock", "payments", "sales", "order-view", "journal"];
     let causes = until(room, &["dlq", "causes", "-o", "ndjson"], |done| {
         done.stdout.lines().count() == readers.len()
     });

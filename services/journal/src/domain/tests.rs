@@ -8,6 +8,7 @@ use schemas::{OrderCancelled, OrderId, OrderPlaced, PaymentAccepted, StockReserv
 use uuid::Uuid;
 
 use super::chain::{Broken, Entry, Hash, Link, Page};
+use super::replay::{Outcome, Rules, actual, outcome};
 use super::state::{Backwards, Line, Moment, Said, diff, facts, known};
 use super::*;
 
@@ -212,4 +213,53 @@ fn a_journal_is_frozen_once_and_then_takes_nothing_from_outside() {
     assert_eq!(journals.changed().count(), 1);
     assert_eq!(heads(OUTSIDE_ENTRIES_MAX).note(order), Err(Refusal::Full(OUTSIDE_ENTRIES_MAX)));
     assert_eq!(Heads::default().note(order), Err(Refusal::Unknown));
+}
+
+/// What a history of these facts, each so many seconds after the first, comes to.
+fn judged(story: Vec<Line>, rules: Rules) -> Option<Outcome> {
+    outcome(&facts(&story, Moment::Version(99)).unwrap(), &rules)
+}
+
+#[test]
+fn other_rules_change_only_what_they_speak_of() {
+    let limit = |amount: &str, currency: &str| {
+        let payment_limit = schemas::Money::parse(amount, currency.parse().unwrap()).ok();
+        Rules { payment_limit, deadline: None }
+    };
+    let deadline = |millis| {
+        let deadline = Some(std::time::Duration::from_millis(millis));
+        Rules { deadline, payment_limit: None }
+    };
+    use schemas::history::Status::{Cancelled, Expired, Refused};
+    for (rules, wanted) in [
+        (Rules::default(), Cancelled),
+        (limit("19.90", "CAD"), Cancelled),
+        (limit("19.89", "CAD"), Refused),
+        (limit("1.00", "EUR"), Cancelled),
+        (deadline(1000), Cancelled),
+        (deadline(999), Expired),
+    ] {
+        assert_eq!(judged(story(), rules), Some(Outcome::Ends(wanted)), "{rules:?}");
+    }
+    assert_eq!(judged(story()[1..].to_vec(), limit("1.00", "CAD")), None);
+}
+
+#[test]
+fn an_order_that_expired_would_have_waited_longer_or_less() {
+    let mut story = story();
+    let Said::Fact(end) = &mut story[4].said else { panic!("the end is a fact") };
+    let What::OrderCancelled(cancelled) = &mut end.what else { panic!("it is cancelled") };
+    cancelled.by = schemas::CancelledBy::Deadline;
+    let history = facts(&story, Moment::Version(99)).unwrap();
+    use schemas::history::Status::{Expired, Paid};
+    assert_eq!(actual(&history), Outcome::Ends(Expired));
+    // It was paid after two seconds and given up after four.
+    for (seconds, wanted) in
+        [(1, Outcome::Ends(Expired)), (2, Outcome::Ends(Expired)), (3, Outcome::Waits(Paid))]
+    {
+        let deadline = Some(std::time::Duration::from_secs(seconds));
+        let rules = Rules { deadline, payment_limit: None };
+        assert_eq!(outcome(&history, &rules), Some(wanted), "{seconds}");
+    }
+    assert_eq!(outcome(&history, &Rules::default()), Some(Outcome::Ends(Expired)));
 }
