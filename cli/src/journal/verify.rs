@@ -72,7 +72,14 @@ pub(super) async fn run(args: Verify, place: &Place, output: Output) -> anyhow::
             eprint!("\r{} orders, {} entries", report.orders, report.entries);
         }
     };
-    let report = verify(&mut db, args.order, anchors, &mut tell).await.map_err(Failure::from)?;
+    let verified = verify(&mut db, args.order, anchors, &mut tell).await;
+    let report = match verified {
+        Ok(report) => report,
+        Err(error) => {
+            files.into_iter().for_each(Files::discard);
+            return Err(Failure::from(error).into());
+        }
+    };
     if stderr_is_terminal() {
         eprintln!();
     }
@@ -92,9 +99,7 @@ pub(super) async fn run(args: Verify, place: &Place, output: Output) -> anyhow::
         report.broken_orders, report.orders, first.order, first.seq, first.what
     );
     output.list(&report.broken.iter().map(Broken::of).collect::<Vec<_>>())?;
-    if let Some(files) = files {
-        files.discard();
-    }
+    files.into_iter().for_each(Files::discard);
     Err(Failure::CheckFailed(text).into())
 }
 

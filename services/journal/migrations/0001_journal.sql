@@ -22,17 +22,18 @@ CREATE TABLE entry (
     PRIMARY KEY (order_id, seq)
 );
 
--- The last link of every order's chain; its row lock orders what is appended. An order whose journal
--- is frozen says by whom and why.
+-- The last link of every order's chain, and how many entries the latest transaction appended; its row
+-- lock orders what is appended. An order whose journal is frozen says by whom and why.
 CREATE TABLE head (
     order_id      uuid PRIMARY KEY,
     length        bigint NOT NULL,
     hash          bytea NOT NULL,
+    appended      bigint NOT NULL,
     frozen_by     text,
     frozen_reason text,
     frozen_at     timestamptz,
     CHECK ((frozen_at IS NULL) = (frozen_by IS NULL) AND (frozen_at IS NULL) = (frozen_reason IS NULL))
-);
+) WITH (fillfactor = 70);
 
 -- The role that owns the table may not change a row either, and if somebody gives it the right again
 -- or is above rights, the trigger refuses.

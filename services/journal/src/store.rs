@@ -110,28 +110,21 @@ async fn lock(tx: &mut Tx, orders: Vec<Uuid>) -> Result<BTreeMap<OrderId, Head>,
 /// Two members of the group may learn of a new order by different topics at the same time: there is
 /// no row to lock yet, and the second one begins again.
 async fn move_heads(tx: &mut Tx, links: &BTreeMap<OrderId, (u64, Link)>) -> Result<(), Fault> {
-    let moved: i64 = sqlx::query_scalar(
-        "WITH new AS (
-             SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bigint[])
-                 AS new (order_id, length, hash, before)
-         ), moved AS (
-             UPDATE head SET length = new.length, hash = new.hash FROM new
-             WHERE head.order_id = new.order_id AND head.length = new.before
-             RETURNING 1
-         ), begun AS (
-             INSERT INTO head (order_id, length, hash)
-             SELECT order_id, length, hash FROM new WHERE before = 0
-             ON CONFLICT DO NOTHING RETURNING 1
-         )
-         SELECT (SELECT count(*) FROM moved) + (SELECT count(*) FROM begun)",
+    let moved = sqlx::query(
+        "INSERT INTO head AS old (order_id, length, hash, appended)
+         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bigint[])
+         ON CONFLICT (order_id) DO UPDATE SET length = EXCLUDED.length, hash = EXCLUDED.hash,
+             appended = EXCLUDED.appended
+         WHERE old.length + EXCLUDED.appended = EXCLUDED.length",
     )
     .bind(links.keys().map(|order| order.uuid()).collect::<Vec<_>>())
     .bind(links.values().map(|(_, link)| link.length as i64).collect::<Vec<_>>())
     .bind(links.values().map(|(_, link)| link.hash.as_bytes()).collect::<Vec<_>>())
-    .bind(links.values().map(|(before, _)| *before as i64).collect::<Vec<_>>())
-    .fetch_one(tx.db())
-    .await?;
-    if moved < links.len() as i64 {
+    .bind(links.values().map(|(before, link)| (link.length - before) as i64).collect::<Vec<_>>())
+    .execute(tx.db())
+    .await?
+    .rows_affected();
+    if moved < links.len() as u64 {
         return Err(Fault::transient(
             "another transaction has begun the journal of the same order",
         ));
