@@ -56,8 +56,7 @@ pub fn routes() -> OpenApiRouter<Door> {
         .routes(routes!(intake::note))
 }
 
-/// Everything that was said about an order, and what it amounted to: now, at a time or after so many
-/// entries.
+/// An order and everything that was said about it: now, at a time or after so many entries.
 #[utoipa::path(
     get,
     path = "/v1/journal/orders/{order}",
@@ -113,8 +112,7 @@ async fn diff(
     Ok(Json(DiffBody::of(order, &journal, from, to, sentences?)))
 }
 
-/// Freezes the journal of an order: what is said about it is still recorded, and what producers
-/// outside have to say is refused. Corrections are compensating facts.
+/// Freezes the journal of an order: it records on, and refuses what producers outside have to say.
 #[utoipa::path(
     post,
     path = "/v1/journal/orders/{order}/freeze",
