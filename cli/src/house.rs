@@ -42,6 +42,11 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     SERVICES.iter().map(|(name, _)| *name)
 }
 
+/// The names of the services that keep a view.
+pub(crate) fn views() -> impl Iterator<Item = &'static str> {
+    SERVICES.iter().filter(|(_, service)| service().is_view()).map(|(name, _)| *name)
+}
+
 /// The service of this name.
 pub(crate) fn service(name: &str) -> Option<Make> {
     SERVICES.iter().find(|(known, _)| *known == name).map(|(_, service)| *service)

@@ -17,6 +17,7 @@ mod operation;
 mod order;
 pub mod output;
 pub mod place;
+mod projection;
 mod schema;
 mod topic;
 
@@ -84,6 +85,9 @@ enum Command {
     /// Follow, pause, resume and cancel what was asked of the services.
     #[command(subcommand)]
     Operation(operation::OperationCommand),
+    /// Rebuild views beside the live ones, compare, swap, take back.
+    #[command(subcommand)]
+    Projection(projection::ProjectionCommand),
     /// List and create the topics.
     #[command(subcommand)]
     Topic(topic::Topic),
@@ -158,6 +162,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Dlq(dlq) => dlq::run(dlq, &place()?, output).await?,
         Command::Group(command) => group::run(command, &place()?, output).await?,
         Command::Operation(command) => operation::run(command, &place()?, output).await?,
+        Command::Projection(command) => projection::run(command, &place()?, output).await?,
         Command::Topic(topic) => topic::run(topic, &place()?, output).await?,
         Command::Schema(schema) => schema::run(schema, &place, output).await?,
         Command::Config(command) => config::run(&command, output)?,

@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 mod emit;
+mod fold;
 mod model;
 mod read;
 mod standalone;
@@ -14,6 +15,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+pub use fold::fold_code;
 
 /// What follows from a folder of schemas.
 pub struct Generated {

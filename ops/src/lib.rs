@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod import;
 pub mod late;
 pub mod operation;
+pub mod projection;
 pub mod registry;
 pub mod seek;
 pub mod status;

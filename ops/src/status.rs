@@ -71,6 +71,12 @@ pub async fn statuses(admin: &Admin, prefix: &str) -> Result<Vec<Status>, AdminE
     Ok(newest.into_values().collect())
 }
 
+/// Those of them that were said just now.
+pub fn recent(statuses: &[Status], now: Timestamp) -> impl Iterator<Item = &Status> {
+    let recent = move |status: &&Status| now.micros() - said_at(status).micros() < SILENT_MICROS;
+    statuses.iter().filter(recent)
+}
+
 /// The groups of every service, those that say nothing among them.
 pub fn groups(endpoints: &Endpoints, statuses: &[Status], now: Timestamp) -> Vec<Group> {
     let known = SERVICES.iter().map(|service| group(&endpoints.topic_prefix, service));
@@ -153,6 +159,7 @@ mod tests {
             at: Timestamp::from_micros(NOW - seconds_ago * 1_000_000).unwrap().to_string(),
             ready,
             conditions: BTreeMap::new(),
+            fold: None,
             paused: vec![],
             partitions: vec![],
             parked_keys: Some(3),

@@ -35,6 +35,9 @@ pub struct Status {
     pub ready: bool,
     /// Conditions, and why those do not hold that do not.
     pub conditions: BTreeMap<String, Option<String>>,
+    /// Fingerprint of the code that folds its view, when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<String>,
     /// What operators hold: `group`, a topic, or `topic/partition`.
     pub paused: Vec<String>,
     /// How far this instance has handled its partitions.
@@ -150,6 +153,7 @@ impl Teller {
             at: Timestamp::from(time::OffsetDateTime::now_utc()).to_string(),
             ready: self.health.ready().is_ok(),
             conditions: self.health.conditions().into_iter().collect(),
+            fold: core.view.map(|view| view.fold.to_owned()),
             paused: group.into_iter().chain(parts).collect(),
             partitions: core.progress.all().into_iter().map(partition).collect(),
             parked_keys: parked.map(|parked| parked.keys),

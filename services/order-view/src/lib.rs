@@ -42,6 +42,7 @@ pub fn service() -> Service {
         .folds::<SaleCancelled>()
         .emits::<OrderState>()
         .announces()
+        .fold_code(env!("FOLD_CODE"))
         .build_view()
 }
 
