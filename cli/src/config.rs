@@ -42,9 +42,9 @@ pub(crate) fn run(command: &ConfigCommand, output: Output) -> anyhow::Result<()>
     Ok(output.list(&loaded.origins.into_iter().map(value).collect::<Vec<_>>())?)
 }
 
-/// The configuration as all six services understand it.
+/// The configuration as all services understand it.
 pub(crate) fn load(flags: &[(String, String)]) -> Result<Loaded, ConfigError> {
-    let services: Vec<&str> = house::names().collect();
+    let services: Vec<&str> = house::all_names().collect();
     Config::load(flags).and_then(|loaded| loaded.of_services(&services))
 }
 

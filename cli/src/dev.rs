@@ -17,7 +17,7 @@ use crate::place;
 /// What `dev` can be told.
 #[derive(Debug, clap::Args)]
 pub struct DevArgs {
-    /// Serve on this port and the five after it, instead of free ones.
+    /// Serve on this port and the six after it, instead of free ones.
     #[arg(long, value_name = "PORT")]
     port_base: Option<u16>,
     /// Begin with nothing, and leave nothing behind.
@@ -77,7 +77,7 @@ async fn serve(
 ) -> Result<()> {
     let mut house = House::build(World::only(ground)?, port_base).await?;
     if let Ok(given) = std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT") {
-        for name in house::names() {
+        for name in house::all_names() {
             house.config_mut(name)?.trace.endpoint = Some(given.clone());
         }
     }
@@ -99,7 +99,7 @@ async fn serve(
 
 fn parts(endpoints: &Endpoints) -> Vec<Part> {
     let part = |name: &str, url: &str| Part { name: name.to_owned(), url: url.to_owned() };
-    let services = ops::SERVICES.iter();
+    let services = ops::SERVICES.iter().chain(&ops::REPLICAS);
     let mut parts: Vec<Part> = services
         .filter_map(|name| endpoints.services.get(*name).map(|url| part(name, url)))
         .collect();

@@ -27,6 +27,9 @@ const SERVICES: [(&str, Make); 7] = [
     ("journal", journal::service),
 ];
 
+/// What answers from a copy and has neither database nor group, in the order of [`ops::REPLICAS`].
+const REPLICAS: [(&str, Make); 1] = [("order-query", order_query::service)];
+
 /// Mounted services by name.
 pub(crate) type Mounted = BTreeMap<&'static str, Running>;
 
@@ -37,7 +40,7 @@ pub(crate) struct House {
     configs: BTreeMap<&'static str, Config>,
 }
 
-/// The names of the services.
+/// The names of the services with a database and a group of their own.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     SERVICES.iter().map(|(name, _)| *name)
 }
@@ -47,9 +50,14 @@ pub(crate) fn views() -> impl Iterator<Item = &'static str> {
     SERVICES.iter().filter(|(_, service)| service().is_view()).map(|(name, _)| *name)
 }
 
+/// The names of all that can be mounted.
+pub(crate) fn all_names() -> impl Iterator<Item = &'static str> {
+    names().chain(REPLICAS.iter().map(|(name, _)| *name))
+}
+
 /// The service of this name.
 pub(crate) fn service(name: &str) -> Option<Make> {
-    SERVICES.iter().find(|(known, _)| *known == name).map(|(_, service)| *service)
+    SERVICES.iter().chain(&REPLICAS).find(|(known, _)| *known == name).map(|(_, service)| *service)
 }
 
 impl House {
@@ -68,7 +76,10 @@ impl House {
         )?;
         set_levels(&world).await?;
         let mut house = Self { world, configs: configs.into_iter().collect() };
-        for (n, name) in (0..).zip(names()) {
+        for (name, _) in REPLICAS {
+            house.configs.insert(name, house.world.replica_config(name));
+        }
+        for (n, name) in (0..).zip(all_names()) {
             let port = match port_base {
                 Some(base) => base.checked_add(n).context("--port-base is too high")?,
                 None => free_port()?,
@@ -123,7 +134,7 @@ impl House {
             |(name, config): &(String, Config)| (name.clone(), config.database.url().to_owned());
         Endpoints {
             services: configs.iter().map(url).collect(),
-            databases: configs.iter().map(database).collect(),
+            databases: configs.iter().filter(|it| has_database(&it.0)).map(database).collect(),
             kafka: self.world.ground().bootstrap_servers().to_owned(),
             topic_prefix: self.world.prefix().to_owned(),
             registry: self.world.ground().registry_url(),
@@ -143,9 +154,13 @@ impl House {
 
     /// Mounts all of them and waits until they are ready.
     pub(crate) async fn mount_all(&self) -> Result<Mounted> {
-        let mounting = names().map(async |name| anyhow::Ok((name, self.mount(name).await?)));
+        let mounting = all_names().map(async |name| anyhow::Ok((name, self.mount(name).await?)));
         Ok(try_join_all(mounting).await?.into_iter().collect())
     }
+}
+
+fn has_database(name: &str) -> bool {
+    names().any(|known| known == name)
 }
 
 /// Drains all of them at the same time.

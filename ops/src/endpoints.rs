@@ -9,9 +9,13 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-/// The services of the retailer, in the order in which an order meets them.
+/// The services of the retailer with a database and a group of their own, in the order in which an
+/// order meets them.
 pub const SERVICES: [&str; 7] =
     ["catalogue", "orders", "stock", "payments", "sales", "order-view", "journal"];
+
+/// Those that answer from a copy of a topic, without database and group.
+pub const REPLICAS: [&str; 1] = ["order-query"];
 
 /// Where everything of a running system is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +64,11 @@ impl Default for Endpoints {
         let config = millrace::Config::default();
         let url = format!("http://{}", config.http.listen);
         Self {
-            services: SERVICES.iter().map(|name| ((*name).to_owned(), url.clone())).collect(),
+            services: SERVICES
+                .iter()
+                .chain(&REPLICAS)
+                .map(|name| ((*name).to_owned(), url.clone()))
+                .collect(),
             kafka: config.kafka.bootstrap_servers,
             topic_prefix: config.kafka.topic_prefix,
             registry: config.registry.url,

@@ -19,7 +19,7 @@ pub mod topics;
 mod endpoints;
 mod retailer;
 
-pub use endpoints::{Endpoints, EndpointsError, SERVICES};
+pub use endpoints::{Endpoints, EndpointsError, REPLICAS, SERVICES};
 pub use retailer::{
     Account, Cart, CartLine, ClientError, Happened, Journal, Level, ListedOrder, OrderFilter,
     OrderPage, OrderView, Place, Placed, Product, Recorded, Retailer, Sale,

@@ -179,6 +179,11 @@ impl Service {
         handled.into_iter().chain(copied).collect()
     }
 
+    /// Whether its rows are nothing but folded facts.
+    pub fn is_view(&self) -> bool {
+        self.room.as_ref().is_some_and(|room| room.is_view())
+    }
+
     /// Whether it answers from a copy of a topic, without database and consumer group.
     pub fn is_replica(&self) -> bool {
         self.replica.is_some()

@@ -30,6 +30,8 @@ pub struct World {
     /// Topics it has made, on the broker's side of names.
     topics: Mutex<BTreeSet<String>>,
     traces: Arc<Traces>,
+    /// Where its replicas keep their stores.
+    stores: tempfile::TempDir,
 }
 
 impl World {
@@ -42,12 +44,14 @@ impl World {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("w{}x{count}.", std::process::id());
         let traces = Arc::new(Traces::start()?);
+        let stores = tempfile::tempdir()?;
         Ok(Self {
             ground: ground.clone(),
             prefix,
             databases: Mutex::default(),
             topics: Mutex::default(),
             traces,
+            stores,
         })
     }
 
@@ -128,6 +132,13 @@ impl World {
     /// # Errors
     /// When the database cannot be made.
     pub async fn config(&self, service: &str) -> Result<Config> {
+        let mut config = self.replica_config(service);
+        config.database.url = self.database_url(service).await?.into();
+        Ok(config)
+    }
+
+    /// Everything a replica needs to run in this world. Two of them need a folder each.
+    pub fn replica_config(&self, service: &str) -> Config {
         let mut config = Config::default();
         config.kafka.bootstrap_servers = self.ground.bootstrap_servers().to_owned();
         config.kafka.topic_prefix = self.prefix.clone();
@@ -136,13 +147,13 @@ impl World {
             config.kafka.properties.insert("group.protocol".into(), "consumer".into());
         }
         config.registry.url = self.ground.registry_url();
-        config.database.url = self.database_url(service).await?.into();
         config.http.listen = "127.0.0.1:0".into();
+        config.replica.dir = self.stores.path().join(service).display().to_string();
         // A killed member is missed soon, so that tests which kill do not wait for the group.
         config.consume.session_timeout = SESSION;
         config.consume.heartbeat = HEARTBEAT;
         config.trace.endpoint = Some(self.traces.endpoint());
-        Ok(config)
+        config
     }
 
     /// The database of a service, made when it is not there.
@@ -189,7 +200,10 @@ impl World {
         service: Service,
         change: impl FnOnce(&mut Config),
     ) -> Result<Running> {
-        let mut config = self.config(service.name()).await?;
+        let mut config = match service.is_replica() {
+            true => self.replica_config(service.name()),
+            false => self.config(service.name()).await?,
+        };
         change(&mut config);
         let running = millrace::mount(service, config).await?;
         ready(&running).await?;

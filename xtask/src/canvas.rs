@@ -43,17 +43,28 @@ pub fn document(service: &Service, tables: &[Table], settings: &serde_json::Valu
         table(["Method", "Path", "What it does"], routes(service), "It has no route of its own."),
         table(["Table", "What it keeps"], kept, "It keeps nothing of its own."),
     );
-    let asked = asks(service);
+    let (asked, kept) = (asks(service), keeps(service, &kept));
     format!(
         "# {name}\n\n{}\n\nGenerated from `services/{name}` by `cargo run -p xtask -- docs`; a test \
          compares.\n\n## Facts in\n\n{reads}\n## Facts out\n\n{emits}\n## Routes\n\n{routes}\n\
          Beside these every service answers `/livez`, `/readyz`, `/startupz`, `/metrics`,\n\
-         `/openapi.json`, `/problems/{{code}}` and `/version`.\n\n{asked}## Tables\n\n{kept}\n\
-         The platform keeps its own in the schema `millrace` of the same database: inbox, outbox, \
-         versions,\npositions, answers under idempotency keys and asks.\n\n## Settings\n\n{}",
+         `/openapi.json`, `/problems/{{code}}` and `/version`.\n\n{asked}{kept}\n## Settings\n\n{}",
         service.about(),
         own(name, settings),
     )
+}
+
+/// Where what it knows is kept.
+fn keeps(service: &Service, tables: &str) -> String {
+    match service.is_replica() {
+        true => "## Store\n\nIt has no database: it keeps a copy of the topic it reads, in a file under \
+                 `replica.dir`.\n"
+            .to_owned(),
+        false => format!(
+            "## Tables\n\n{tables}\nThe platform keeps its own in the schema `millrace` of the same \
+             database: inbox, outbox, versions,\npositions, answers under idempotency keys and asks.\n"
+        ),
+    }
 }
 
 /// What it asks outside, if anything.
@@ -69,6 +80,9 @@ fn asks(service: &Service) -> String {
 pub fn tables(migrations: &Path) -> anyhow::Result<Vec<Table>> {
     let place = || migrations.display().to_string();
     let mut files = BTreeSet::new();
+    if !migrations.exists() {
+        return Ok(vec![]);
+    }
     for entry in std::fs::read_dir(migrations).with_context(place)? {
         files.insert(entry?.path());
     }

@@ -36,6 +36,7 @@ pub fn services() -> Vec<Service> {
         sales::service(),
         order_view::service(),
         journal::service(),
+        order_query::service(),
     ]
 }
 

@@ -92,9 +92,9 @@ impl Books {
         found.with_context(|| format!("there is no service {service}"))
     }
 
-    /// A view keeps positions where others keep an inbox: it announces nothing.
+    /// A view keeps positions where others keep an inbox.
     fn is_view(&self) -> bool {
-        self.service.emits().is_empty()
+        self.service.is_view()
     }
 }
 

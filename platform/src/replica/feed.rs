@@ -173,8 +173,8 @@ impl<R: Replica> Feed<R> {
                 continue;
             }
             news.extend(match decoded::<R::State>(&bytes)? {
-                Some((state, place)) => Some((place, News::State(state))),
-                None => {
+                (Some(state), _) => Some((place, News::State(state))),
+                (None, _) => {
                     let key = std::str::from_utf8(content).ok().and_then(|key| key.parse().ok());
                     key.map(|key: <R::State as Event>::Key| (place, News::Erased(key)))
                 }

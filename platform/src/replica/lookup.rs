@@ -46,9 +46,9 @@ pub struct Lookup<R> {
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held<S> {
-    /// Its state. `None` when only a record came that cannot be read.
+    /// Its state. `None` when it was taken back, or when only a record came that cannot be read.
     pub state: Option<S>,
-    /// Where the state was read.
+    /// Where that was read.
     pub place: Option<Place>,
     /// Why the topic has a later record of the key that is not in the state.
     pub stale: Option<String>,
@@ -144,7 +144,7 @@ impl<R: Replica> Lookup<R> {
         Self { shared, kind: PhantomData }
     }
 
-    /// What is known of a key; `None` when nothing is, or its state was taken back.
+    /// What is known of a key; `None` when nothing is.
     pub fn get(&self, key: &Key<R>) -> Result<Option<Held<R::State>>, Problem> {
         self.must_be_open()?;
         let key = R::row(key);
@@ -154,8 +154,8 @@ impl<R: Replica> Lookup<R> {
         }
         let read = |bytes: &[u8]| decoded::<R::State>(bytes);
         let row = self.shared.store.read().and_then(|view| view.row(&key, read)).map_err(failed)?;
-        let row = row.transpose()?.flatten();
-        Ok(row.map(|(state, place)| Held { state: Some(state), place: Some(place), stale: None }))
+        let known = row.transpose()?;
+        Ok(known.map(|(state, place)| Held { state, place: Some(place), stale: None }))
     }
 
     /// The states under a value of an index that are wanted, the last first.
@@ -217,27 +217,27 @@ pub(super) fn failed(error: StoreError) -> Problem {
     Problem::internal()
 }
 
-/// The state in a row and its place; `None` when the row says that there is none.
-pub(super) fn decoded<S: Event>(bytes: &[u8]) -> Result<Option<(S, Place)>, Problem> {
+/// The state in a row, or that there is none any more, and its place.
+pub(super) fn decoded<S: Event>(bytes: &[u8]) -> Result<(Option<S>, Place), Problem> {
     let wrong = |told: String| {
         tracing::error!(told, "a row of the replica cannot be read");
         Problem::internal()
     };
     let row = Row::read(bytes).ok_or_else(|| wrong("it is too short".to_owned()))?;
     if !row.lives {
-        return Ok(None);
+        return Ok((None, row.place));
     }
     let state = S::from_datum(row.content).map_err(|error| wrong(error.to_string()))?;
-    Ok(Some((state, row.place)))
+    Ok((Some(state), row.place))
 }
 
 fn held<S: Event>(Kept { row, stale }: Kept) -> Result<Option<Held<S>>, Problem> {
-    let known = row.map(|row| decoded::<S>(&row)).transpose()?.flatten();
+    let known = row.map(|row| decoded::<S>(&row)).transpose()?;
     if known.is_none() && stale.is_none() {
         return Ok(None);
     }
     let (state, place) = known.unzip();
-    Ok(Some(Held { state, place, stale }))
+    Ok(Some(Held { state: state.flatten(), place, stale }))
 }
 
 fn page<S: Event>(
@@ -260,7 +260,7 @@ fn page<S: Event>(
         let read = shared.store.read().map_err(failed)?;
         let taken = read.scan(&from, &below, prefix.len() + 8, |entry, bytes| {
             match decoded::<S>(bytes) {
-                Ok(Some((state, _))) if wanted(&state) => states.push(state),
+                Ok((Some(state), _)) if wanted(&state) => states.push(state),
                 Ok(_) => {}
                 Err(problem) => fault = Some(problem),
             }

@@ -142,7 +142,7 @@ impl<'a> Collector<'a> {
             service: name.to_owned(),
             group: format!("{}{}.{name}", self.world.prefix(), domain(service)),
             reads: service.reads().iter().map(|(fact, topic)| pair(fact, topic.name)).collect(),
-            is_view: service.emits().is_empty() && !service.reads().is_empty(),
+            is_view: service.is_view(),
             inbox: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.inbox AS t").await?,
             last_versions: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.last_version AS t")
                 .await?,
