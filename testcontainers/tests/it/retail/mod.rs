@@ -4,6 +4,7 @@ mod checked;
 mod door;
 mod journal;
 mod partner;
+mod query;
 mod repair;
 mod shop;
 mod stories;
