@@ -5,6 +5,7 @@
 mod builder;
 mod decode;
 mod feed;
+mod file;
 mod follow;
 mod lookup;
 mod metrics;

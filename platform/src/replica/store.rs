@@ -7,10 +7,11 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageError, TableDefinition, TableError, WriteTransaction,
+    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, TableError, WriteTransaction,
 };
 
+use super::file::{Unopened, database};
 use super::row::{Place, Row};
 
 /// Of the tables below; another number is another file.
@@ -374,47 +375,5 @@ impl View {
     /// The schema with this id, if a record was read with it before.
     pub(super) fn schema(&self, id: u32) -> Result<Option<String>, StoreError> {
         Ok(self.0.open_table(SCHEMAS)?.get(id)?.map(|schema| schema.value().to_owned()))
-    }
-}
-
-enum Unopened {
-    Taken,
-    /// The file may be well; the system does not let us at it.
-    Barred(std::io::Error),
-    Unusable(String),
-}
-
-impl Unopened {
-    fn at(self, path: PathBuf) -> StoreError {
-        match self {
-            Self::Taken => StoreError::Taken(path),
-            Self::Barred(source) => StoreError::Folder { path, source },
-            Self::Unusable(wrong) => {
-                StoreError::Folder { path, source: std::io::Error::other(wrong) }
-            }
-        }
-    }
-}
-
-fn is_damage(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof)
-}
-
-/// Opens the file and checks every page of it. A damaged one may also panic.
-fn database(path: &Path, cache_bytes: usize) -> Result<Database, Unopened> {
-    let open = || {
-        let mut builder = Database::builder();
-        builder.set_cache_size(cache_bytes).set_check_integrity_on_open(true).create(path)
-    };
-    match std::panic::catch_unwind(open) {
-        Ok(Ok(database)) => Ok(database),
-        Ok(Err(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch)) => {
-            Err(Unopened::Taken)
-        }
-        Ok(Err(DatabaseError::Storage(StorageError::Io(error)))) if !is_damage(&error) => {
-            Err(Unopened::Barred(error))
-        }
-        Ok(Err(error)) => Err(Unopened::Unusable(error.to_string())),
-        Err(_) => Err(Unopened::Unusable("it is damaged".to_owned())),
     }
 }

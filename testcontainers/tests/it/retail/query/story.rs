@@ -8,9 +8,11 @@ use millrace::contract::Event;
 use schemas::{OrderId, OrderState, topics};
 use serde_json::{Value, json};
 
-use super::states::{ask, stands};
+use super::states::{ask, metric, stands};
 use crate::retail::shop::{SOON, Shop, same};
 
+/// Five orders, each with its beginning, its end and something between.
+const FACTS_AT_LEAST: f64 = 15.0;
 /// What the order view alone has.
 const NOT_SHARED: [&str; 1] = ["history"];
 
@@ -101,6 +103,15 @@ async fn never_goes_back(shop: &mut Shop, query: &Running, orders: &[OrderId]) -
     shop.world.ground().rewind_group(&group, &read).await?;
     let view = shop.world.mount(order_view::service()).await?;
     shop.services.insert("order-view", view);
+    // Everything is folded again, and not only what came last.
+    eventually(SOON, "the order view reads from the beginning", async || {
+        let view = shop.service("order-view").map_err(|error| error.to_string())?;
+        match metric(view, "messaging_client_consumed_messages_total").await {
+            Ok(read) if read >= FACTS_AT_LEAST => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await?;
     until_same(shop, query, orders).await?;
     for (order, before) in orders.iter().zip(before) {
         same(stands(query, *order).await?, before)?;
