@@ -102,15 +102,16 @@ pub(super) async fn handle(
             false => turn.fates[index] = Some(Fate::Repeat),
         }
     }
-    if !plant::is_turn(Plant::ViewSkips, 10) {
-        room.apply(core, &mut tx, &mut turn, &Versions::new(), &condemned).await?;
-    }
+    let said = match plant::is_turn(Plant::ViewSkips, 10) {
+        true => false,
+        false => room.apply(core, &mut tx, &mut turn, &Versions::new(), &condemned).await?,
+    };
     let told = parking::park(core, &mut tx, &room.facts(), &turn).await?;
     store::save_positions(&mut tx, LIVE, &next).await?;
     crate::fail::point("view.before_commit");
     tx.commit().await?;
     crate::fail::point("view.after_commit");
-    core.committed(told);
+    core.committed(told || said);
     Ok(())
 }
 

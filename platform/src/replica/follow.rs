@@ -22,7 +22,7 @@ const DURABLE_EVERY: Duration = Duration::from_secs(1);
 /// A whole copy is served after this time also when no broker says whether it is the latest.
 const BROKER_WAIT: Duration = Duration::from_secs(5);
 /// Between two attempts at what is away.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(500);
 const CLUSTER: &str = "cluster";
 
 /// Keeps the store like the topic until `stop`.
@@ -156,6 +156,7 @@ impl<R: Replica> Follower<R> {
                     if self.stop.is_cancelled() {
                         return Ok(());
                     }
+                    self.tell()?;
                     std::thread::sleep(PAUSE);
                 }
             }
@@ -195,6 +196,10 @@ impl<R: Replica> Follower<R> {
         if self.unsafe_since.is_some_and(|since| since.elapsed() >= DURABLE_EVERY) {
             self.commit(Batch { durable: true, ..Batch::default() })?;
         }
+        self.tell()
+    }
+
+    fn tell(&self) -> Result<(), Fault> {
         let stale = self.shared.stale_keys().map_err(Fault::transient)?;
         self.core.metrics.replica().behind(self.shared.behind().as_secs_f64(), stale);
         Ok(())

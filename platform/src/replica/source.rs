@@ -9,6 +9,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Message, Offset, Statistics, TopicPartitionList};
 
 use super::decode::Record;
@@ -81,7 +82,9 @@ impl Source {
         config
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
-            .set("enable.partition.eof", "true");
+            .set("enable.partition.eof", "true")
+            // A look at the topic waits behind a fetch, and what is new behind the look.
+            .set("fetch.wait.max.ms", "100");
         let consumer = config.create_with_context(Contact::default()).map_err(Fault::transient)?;
         let topic = Names::new(&core.config).topic(topic);
         let (partitions, looked) = (BTreeMap::new(), None);
@@ -121,10 +124,13 @@ impl Source {
         if let Some(lost) = next.keys().find(|known| !numbers.contains(known)) {
             return Ok(Look::Other(format!("the topic has no partition {lost} any more")));
         }
+        let lows = self.ends(&numbers, Offset::Beginning).map_err(told)?;
+        let highs = self.ends(&numbers, Offset::End).map_err(told)?;
         for number in numbers {
-            let at = self.consumer.fetch_watermarks(&self.topic, number as i32, LOOK_MAX);
-            let (low, high) = at.map_err(told)?;
-            let (low, high) = (low.unsigned_abs(), high.unsigned_abs());
+            let ends = lows.get(&number).zip(highs.get(&number));
+            let Some((&low, &high)) = ends else {
+                return Err(format!("partition {number} has no leader that answers"));
+            };
             let reading = self.partitions.get(&number).map(|partition| partition.next);
             let read = reading.or(next.get(&number).copied());
             if let Some(read) = read.filter(|read| *read > high || *read < low) {
@@ -139,6 +145,22 @@ impl Source {
         }
         self.take(new).map_err(told)?;
         Ok(Look::Same)
+    }
+
+    /// One end of every partition, in one request: each request waits its turn behind a fetch that
+    /// waits for records.
+    fn ends(&self, numbers: &BTreeSet<u32>, end: Offset) -> Result<BTreeMap<u32, u64>, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for number in numbers {
+            list.add_partition_offset(&self.topic, number.cast_signed(), end)?;
+        }
+        let list = self.consumer.offsets_for_times(list, LOOK_MAX)?;
+        let end = |element: &TopicPartitionListElem<'_>| {
+            element.error().ok()?;
+            let at = element.offset().to_raw().and_then(|at| u64::try_from(at).ok())?;
+            Some((element.partition().cast_unsigned(), at))
+        };
+        Ok(list.elements().iter().filter_map(end).collect())
     }
 
     fn take(&mut self, new: BTreeMap<u32, Partition>) -> Result<(), KafkaError> {
