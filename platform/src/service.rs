@@ -167,11 +167,6 @@ impl Service {
         self.about
     }
 
-    /// Whether its rows are a view.
-    pub fn is_view(&self) -> bool {
-        self.room.as_ref().is_some_and(|room| room.is_view())
-    }
-
     /// Facts it reacts to: name and topic.
     pub fn reads(&self) -> Vec<(&'static str, &'static Topic)> {
         let copied = self.replica.as_ref().map(|replica| replica.reads());
