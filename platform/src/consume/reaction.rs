@@ -12,7 +12,7 @@ use super::planted;
 use super::turn::{Condemned, Turn};
 use crate::core::{Core, in_time};
 use crate::emit::Origin;
-use crate::projection::ViewCode;
+use crate::projection::{ViewCode, retell};
 use crate::service::{Announce, Decide, Fold, Sweep, WorkingSet};
 use crate::store::Versions;
 use crate::telemetry::ProcessSpan;
@@ -156,7 +156,7 @@ impl<W: WorkingSet> Reaction<W> {
         W: Announce,
     {
         Self::Announce(W::announce, |core, tx, after, limit| {
-            Box::pin(async move { retell::<W>(core, tx, &after, limit).await })
+            Box::pin(async move { retell::rows::<W>(core, tx, &after, limit).await })
         })
     }
 
@@ -317,20 +317,6 @@ impl<W: WorkingSet> Table<W> {
         rows.save(tx).await?;
         Ok(core.announce(tx, emit).await?)
     }
-}
-
-async fn retell<W: Announce>(
-    core: &Core,
-    tx: &mut Tx,
-    after: &str,
-    limit: i64,
-) -> Result<(Option<String>, bool), Fault> {
-    let Some((keys, last)) = W::behind(tx, after, limit).await? else { return Ok((None, false)) };
-    let mut rows = W::load(tx, &keys).await?;
-    let mut emit = core.pen(tx);
-    rows.announce(&mut emit);
-    rows.save(tx).await?;
-    Ok((Some(last), core.announce(tx, emit).await?))
 }
 
 /// Why a decision did not come about.

@@ -4,7 +4,7 @@
 
 mod build;
 mod exchange;
-mod retell;
+pub(crate) mod retell;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,10 @@
 //! Another build became live: what it says of each key may not be what was said of it. A few keys at
 //! a time are looked at again, and what is new is announced.
 
-use crate::Fault;
 use crate::consume::reaction::Room;
 use crate::core::Core;
+use crate::service::Announce;
+use crate::{Fault, Tx};
 
 /// Keys looked at in one transaction.
 const KEYS_MAX: i64 = 500;
@@ -24,4 +25,19 @@ pub(super) async fn step(core: &Core, room: &dyn Room) -> Result<(), Fault> {
     tx.commit().await?;
     core.committed(announced);
     Ok(())
+}
+
+/// Says again what rows behind a key amount to: the key it came to, and whether anything was new.
+pub(crate) async fn rows<W: Announce>(
+    core: &Core,
+    tx: &mut Tx,
+    after: &str,
+    limit: i64,
+) -> Result<(Option<String>, bool), Fault> {
+    let Some((keys, last)) = W::behind(tx, after, limit).await? else { return Ok((None, false)) };
+    let mut rows = W::load(tx, &keys).await?;
+    let mut emit = core.pen(tx);
+    rows.announce(&mut emit);
+    rows.save(tx).await?;
+    Ok((Some(last), core.announce(tx, emit).await?))
 }

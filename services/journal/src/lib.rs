@@ -10,6 +10,7 @@ mod on;
 pub mod store;
 pub mod verify;
 
+use millrace::contract::Cleanup;
 use millrace::{Service, Topic};
 use schemas::{EVENTS, OutsideNoted};
 use sqlx::migrate::Migrator;
@@ -30,8 +31,9 @@ pub fn service() -> Service {
         .build()
 }
 
-/// Every fact of an order that this build knows.
+/// Every fact of an order that this build knows. What an order amounts to is no fact.
 fn facts() -> impl Iterator<Item = (&'static str, &'static Topic)> {
-    let of_orders = EVENTS.iter().filter(|event| event.topic.key == "orderId");
+    let is_said = |topic: &Topic| topic.key == "orderId" && topic.cleanup != Cleanup::Compact;
+    let of_orders = EVENTS.iter().filter(move |event| is_said(event.topic));
     of_orders.map(|event| (event.name, event.topic))
 }
