@@ -161,7 +161,9 @@ async fn open(
 
 fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, RunError> {
     let given = config.service.get(service.name).cloned();
-    let settings = settings(service, given).map_err(RunError::Refused)?;
+    let (settings, value) = settings(service, given).map_err(RunError::Refused)?;
+    let view = service.room.as_ref().and_then(|room| room.view());
+    let view = view.map(|view| view.with_settings(&value));
     let url = config.database.url();
     for asks in &service.asks {
         let refused = |error| RunError::Refused(format!("service.{}: {error}", service.name));
@@ -195,7 +197,7 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         wake: Notify::new(),
         skips: Skips::default(),
         pauses: watch::channel(Pauses::default()).0,
-        view: service.room.as_ref().and_then(|room| room.view()),
+        view,
         live: watch::channel(0).0,
         seeks: watch::channel(0).0,
         progress: Progress::default(),
@@ -209,7 +211,7 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
 fn settings(
     service: &Service,
     given: Option<serde_json::Value>,
-) -> Result<Arc<dyn std::any::Any + Send + Sync>, String> {
+) -> Result<(Arc<dyn std::any::Any + Send + Sync>, serde_json::Value), String> {
     let mut settings = service.settings.defaults();
     let known: Vec<String> =
         settings.as_object().map(|all| all.keys().cloned().collect()).unwrap_or_default();
@@ -224,8 +226,9 @@ fn settings(
             all.insert(key.clone(), value.clone());
         }
     }
-    let parsed = service.settings.parse(settings);
-    parsed.map_err(|error| format!("service.{}: {error}", service.name))
+    let parsed = service.settings.parse(settings.clone());
+    let parsed = parsed.map_err(|error| format!("service.{}: {error}", service.name))?;
+    Ok((parsed, settings))
 }
 
 fn pool(options: PgConnectOptions, config: &Config) -> PgPool {

@@ -32,7 +32,7 @@ pub(super) struct Fact {
     pub(super) at: Timestamp,
     /// Trace in which it was created, 32 hexadecimal digits.
     pub(super) trace: Option<String>,
-    datum: Vec<u8>,
+    pub(super) datum: Vec<u8>,
 }
 
 /// One line of an order's timeline.

@@ -12,11 +12,15 @@ mod facts;
 mod law;
 mod partner_down;
 mod poison;
+mod reads_survive;
 mod rebalance;
+mod rebuild;
 mod replay;
 mod report;
+mod seek;
 mod stage;
 mod success;
+mod time_travel;
 mod trace;
 mod undone;
 
@@ -51,6 +55,10 @@ enum Story {
     Expired,
     Trace,
     Replay,
+    TimeTravel,
+    Seek,
+    Rebuild,
+    ReadsSurvive,
     Poison,
     PartnerDown,
     Rebalance,
@@ -140,6 +148,10 @@ async fn tell(story: Story, stage: &Stage, output: Output) -> Result<Report> {
         Story::Expired => expired::tell(stage, &mut tale).await,
         Story::Trace => trace::tell(stage, &mut tale).await,
         Story::Replay => replay::tell(stage, &mut tale).await,
+        Story::TimeTravel => time_travel::tell(stage, &mut tale).await,
+        Story::Seek => seek::tell(stage, &mut tale).await,
+        Story::Rebuild => rebuild::tell(stage, &mut tale).await,
+        Story::ReadsSurvive => reads_survive::tell(stage, &mut tale).await,
         Story::Poison => poison::tell(stage, &mut tale).await,
         Story::PartnerDown => partner_down::tell(stage, &mut tale).await,
         Story::Rebalance | Story::Crash => Err(anyhow::anyhow!("told in a world of its own")),
@@ -164,7 +176,8 @@ impl Story {
 
     /// The mock broker does not tell who is in a group, and misses a dead member late.
     fn can_be_told_on(self, ground: GroundKind) -> bool {
-        self != Self::Rebalance || ground == GroundKind::Native
+        !matches!(self, Self::Rebalance | Self::Seek | Self::Rebuild)
+            || ground == GroundKind::Native
     }
 
     fn name(self) -> &'static str {
@@ -177,6 +190,10 @@ impl Story {
             Self::Expired => "expired",
             Self::Trace => "trace",
             Self::Replay => "replay",
+            Self::TimeTravel => "time-travel",
+            Self::Seek => "seek",
+            Self::Rebuild => "rebuild",
+            Self::ReadsSurvive => "reads-survive",
             Self::Poison => "poison",
             Self::PartnerDown => "partner-down",
             Self::Rebalance => "rebalance",
@@ -194,6 +211,10 @@ impl Story {
             Self::Expired => expired::ABOUT,
             Self::Trace => trace::ABOUT,
             Self::Replay => replay::ABOUT,
+            Self::TimeTravel => time_travel::ABOUT,
+            Self::Seek => seek::ABOUT,
+            Self::Rebuild => rebuild::ABOUT,
+            Self::ReadsSurvive => reads_survive::ABOUT,
             Self::Poison => poison::ABOUT,
             Self::PartnerDown => partner_down::ABOUT,
             Self::Rebalance => rebalance::ABOUT,

@@ -19,8 +19,8 @@ use super::stage::{Means, Stage};
 pub(super) const ABOUT: &str = "The order view's group is reset: the rebuilt view is the old one.";
 
 const VIEW: &str = "order-view";
-const REBUILT: Duration = Duration::from_secs(20);
-const LEFT: Duration = Duration::from_secs(15);
+pub(super) const REBUILT: Duration = Duration::from_secs(20);
+pub(super) const LEFT: Duration = Duration::from_secs(15);
 /// Apache's own class behind `kafka-consumer-groups.sh`.
 const TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 
@@ -92,14 +92,14 @@ fn topics(stage: &Stage) -> [String; 4] {
 }
 
 /// A fingerprint of the view, and how many rows it has.
-async fn digest(database: &PgPool) -> Result<(String, i64)> {
+pub(super) async fn digest(database: &PgPool) -> Result<(String, i64)> {
     let digest = order_view::digest(&mut *database.acquire().await?).await?;
     let rows = sqlx::query_scalar("SELECT count(*) FROM order_view").fetch_one(database).await?;
     Ok((digest, rows))
 }
 
 /// Changes a row behind the view's back: only folding again can repair it.
-async fn damage(database: &PgPool, order: OrderId) -> Result<()> {
+pub(super) async fn damage(database: &PgPool, order: OrderId) -> Result<()> {
     let damage = "UPDATE order_view SET status = 'rejected' WHERE order_id = $1";
     let damaged = sqlx::query(damage).bind(order.uuid()).execute(database).await?;
     ensure!(damaged.rows_affected() == 1, "order {order} is not in the view");
@@ -124,7 +124,7 @@ async fn reset(stage: &Stage) -> Result<&'static str> {
     Ok("kafka-consumer-groups")
 }
 
-async fn with_tool(lib: &Path, bootstrap: &str, group: &str) -> Result<()> {
+pub(super) async fn with_tool(lib: &Path, bootstrap: &str, group: &str) -> Result<()> {
     let tool = tokio::process::Command::new("java")
         .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", "-cp"])
         .arg(lib.join("*"))

@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use futures::{StreamExt, TryStreamExt, stream};
 use harness::{Ground, SpanRecord, World, eventually};
-use millrace::Registry;
 use millrace::contract::{Currency, Money};
-use ops::{OrderView, Product, Retailer};
+use millrace::{Registry, Running};
+use ops::{Endpoints, OrderView, Product, Retailer};
 use schemas::{CustomerId, OrderId, Sku, StoreId};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ use super::report::Tale;
 use crate::house::{self, House, Mounted};
 
 /// Nothing that a story waits for takes nearly as long on a healthy stack.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// One look of a client that waits for an order.
 const LOOK: Duration = Duration::from_secs(5);
 /// The price of everything in the shops of the stories.
@@ -273,6 +273,32 @@ impl Stage {
         let running = self.house.read().await.mount(service).await?;
         self.mounted().insert(service, running);
         Ok(())
+    }
+
+    /// Starts another instance of a service with a setting of its own. It may have to wait for
+    /// something before it is ready.
+    pub(super) async fn another(
+        &self,
+        service: &'static str,
+        (key, value): (&'static str, Value),
+    ) -> Result<Running> {
+        let mut config = self.house.read().await.config(service)?.clone();
+        config.http.listen = format!("127.0.0.1:{}", harness::free_port()?);
+        config.service.insert(service.to_owned(), json!({ key: value }));
+        // Two instances in one process are told apart by a name of their own.
+        config.kafka.properties.insert("client.id".to_owned(), format!("{service}-another"));
+        let made = house::service(service).with_context(|| format!("there is no {service}"))?;
+        Ok(millrace::mount(made(), config).await?)
+    }
+
+    /// Where everything is.
+    pub(super) async fn endpoints(&self) -> Endpoints {
+        self.house.read().await.endpoints()
+    }
+
+    /// The names of all that is mounted.
+    pub(super) fn all_mounted(&self) -> Vec<&'static str> {
+        self.mounted().keys().copied().collect()
     }
 
     /// Starts a service anew with other settings of its own, and answers those before.

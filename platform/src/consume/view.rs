@@ -195,7 +195,7 @@ impl<W: View> Room for Folder<W> {
     }
 
     fn view(&self) -> Option<ViewCode> {
-        Some(ViewCode { tables: W::TABLES, fold: self.fold })
+        Some(ViewCode { tables: W::TABLES, fold: self.fold.to_owned() })
     }
 
     fn retell<'a>(

@@ -63,7 +63,7 @@ async fn obey(core: &Core, command: &Command) -> Result<(), Fault> {
         core.skips.add(topic, *partition, *offset);
     }
     if let Kind::Projection { action: Build::Rebuild { fold, .. } } = kind
-        && core.view.is_none_or(|view| view.fold != fold)
+        && core.view.as_ref().is_none_or(|view| view.fold != *fold)
     {
         // Another instance has the code that is meant.
         return Ok(());

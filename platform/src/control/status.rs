@@ -153,7 +153,7 @@ impl Teller {
             at: Timestamp::from(time::OffsetDateTime::now_utc()).to_string(),
             ready: self.health.ready().is_ok(),
             conditions: self.health.conditions().into_iter().collect(),
-            fold: core.view.map(|view| view.fold.to_owned()),
+            fold: core.view.as_ref().map(|view| view.fold.clone()),
             paused: group.into_iter().chain(parts).collect(),
             partitions: core.progress.all().into_iter().map(partition).collect(),
             parked_keys: parked.map(|parked| parked.keys),

@@ -25,7 +25,7 @@ pub(crate) async fn begin(
     target: &[Place],
     records: i64,
 ) -> Result<Outcome, Fault> {
-    let Some(view) = core.view else { return Ok(no_view(core)) };
+    let Some(view) = &core.view else { return Ok(no_view(core)) };
     if let Some(number) = in_state(tx, "building").await? {
         return Ok(refused(format!("build {number} is being made already")));
     }
@@ -33,7 +33,7 @@ pub(crate) async fn begin(
         "INSERT INTO millrace.projection (build, state, fold, operation, target)
          SELECT max(build) + 1, 'building', $1, $2, $3 FROM millrace.projection RETURNING build",
     )
-    .bind(view.fold)
+    .bind(&view.fold)
     .bind(operation)
     .bind(serde_json::to_value(target).unwrap_or_default())
     .fetch_one(tx.db())
@@ -166,7 +166,7 @@ async fn drop_build(tx: &mut Tx, number: i32) -> Result<(), Fault> {
 
 /// The tables of one build take the places of those of another.
 async fn exchange(tx: &mut Tx, core: &Core, live: i32, number: i32) -> Result<(), Fault> {
-    let Some(view) = core.view else { return Ok(()) };
+    let Some(view) = &core.view else { return Ok(()) };
     let (old, new) = (schema(live), schema(number));
     let mut all = format!("CREATE SCHEMA IF NOT EXISTS {old};");
     let rows = view.tables.iter().map(|table| ("public", *table));

@@ -9,6 +9,7 @@ pub(crate) mod retell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use tokio_util::sync::CancellationToken;
@@ -25,12 +26,24 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(crate) const LIVE: &str = "millrace";
 
 /// How the rows of a view come about.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct ViewCode {
     /// Its tables, without a schema.
     pub(crate) tables: &'static [&'static str],
-    /// Fingerprint of the code that folds.
-    pub(crate) fold: &'static str,
+    /// Fingerprint of the code that folds, and of the settings it folds by.
+    pub(crate) fold: String,
+}
+
+impl ViewCode {
+    /// The same code with these settings folds other rows.
+    pub(crate) fn with_settings(mut self, settings: &serde_json::Value) -> Self {
+        if settings.as_object().is_some_and(|all| !all.is_empty()) {
+            let digest = Sha256::digest(settings.to_string());
+            let short: String = digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
+            self.fold = format!("{}-{short}", self.fold);
+        }
+        self
+    }
 }
 
 /// A build as it is stored.
@@ -47,13 +60,13 @@ fn schema(build: i32) -> String {
 
 /// The first build of a new database is live, and ours.
 pub(crate) async fn ensure(core: &Core) -> Result<(), Fault> {
-    let Some(view) = core.view else { return Ok(()) };
+    let Some(view) = &core.view else { return Ok(()) };
     let first = sqlx::query(
         "INSERT INTO millrace.projection (build, state, fold)
          SELECT 1, 'live', $1 WHERE NOT EXISTS (SELECT 1 FROM millrace.projection)
          ON CONFLICT DO NOTHING",
     );
-    first.bind(view.fold).execute(&core.pool).await?;
+    first.bind(&view.fold).execute(&core.pool).await?;
     Ok(())
 }
 
@@ -70,7 +83,7 @@ pub(crate) async fn run(
         match in_time(look(&core)).await {
             Ok(builds) => {
                 tell(&core, &condition, &builds);
-                let fold = core.view.map_or("", |view| view.fold);
+                let fold = core.view.as_ref().map_or("", |view| view.fold.as_str());
                 let ours = |build: &&Build| !build.live && build.fold == fold;
                 let wanted = builds.iter().find(ours).map(|build| build.number);
                 if making.as_ref().map(|(number, _)| *number) != wanted {
@@ -121,7 +134,7 @@ async fn look(core: &Core) -> Result<Vec<Build>, Fault> {
 /// Says which build is live, or that it is not for this code.
 fn tell(core: &Core, condition: &Condition, builds: &[Build]) {
     let Some(live) = builds.iter().find(|build| build.live) else { return };
-    let fold = core.view.map_or("", |view| view.fold);
+    let fold = core.view.as_ref().map_or("", |view| view.fold.as_str());
     let ours = live.fold == fold;
     let number = if ours { live.number } else { 0 };
     core.live.send_if_modified(|known| std::mem::replace(known, number) != number);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::history::{Fact, Facts};
+use schemas::history::{Fact, Facts, What};
 use schemas::{Event, OrderId, OrderState};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -18,6 +18,7 @@ pub struct Orders {
     changed: BTreeSet<OrderId>,
     said: BTreeMap<OrderId, Said>,
     news: BTreeSet<OrderId>,
+    without_reasons: bool,
 }
 
 /// What was last said of an order.
@@ -43,6 +44,11 @@ impl Orders {
         Self { orders, said, ..Self::default() }
     }
 
+    /// What customers say of a cancellation is not kept.
+    pub fn without_reasons(self) -> Self {
+        Self { without_reasons: true, ..self }
+    }
+
     /// The facts of an order.
     pub fn facts(&self, order: OrderId) -> Option<&Facts> {
         self.orders.get(&order)?.1.as_ref()
@@ -50,13 +56,18 @@ impl Orders {
 
     /// Adds a fact; one that is there already changes nothing, and neither does one of an erased
     /// order.
-    pub fn fold(&mut self, order: OrderId, fact: Fact) {
+    pub fn fold(&mut self, order: OrderId, mut fact: Fact) {
         if self.said.get(&order) == Some(&Said::Erased) {
             return;
         }
         let (_, facts) = self.orders.entry(order).or_default();
         let mut all = facts.take().map_or(vec![], Facts::into_vec);
         if all.iter().all(|known| known.id != fact.id) {
+            if let What::OrderCancelled(cancelled) = &mut fact.what
+                && self.without_reasons
+            {
+                cancelled.reason = None;
+            }
             all.push(fact);
             self.changed.insert(order);
         }
@@ -75,9 +86,9 @@ impl Orders {
         }
     }
 
-    /// The states of the orders in hand that are news, and notes that they are said. While a view is folded again it
-    /// knows less of an order than it has said: then there is nothing to say, so that what is read
-    /// never goes back.
+    /// The states of the orders in hand that are news, and notes that they are said. While a view is
+    /// folded again it knows less of an order than it has said: then there is nothing to say, so
+    /// that what is read never goes back.
     pub fn news(&mut self) -> Vec<OrderState> {
         let mut news = vec![];
         for (order, (_, facts)) in &self.orders {

@@ -5,6 +5,7 @@
 pub mod domain;
 pub mod http;
 mod on;
+pub mod settings;
 pub mod store;
 
 use millrace::{Caller, Door, Problem, Service};
@@ -25,6 +26,7 @@ pub fn service() -> Service {
     Service::named("order-view")
         .about("Shows where every order stands and everything that was said about it.")
         .migrations(&MIGRATIONS)
+        .settings::<settings::Settings>()
         .http(http::routes)
         .rows::<domain::Orders>()
         .folds::<OrderPlaced>()

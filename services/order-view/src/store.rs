@@ -11,6 +11,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::domain::{Orders, Said};
+use crate::settings::Settings;
 
 /// Rows that a wipe works on at a time.
 const WIPE_ROWS_MAX: i64 = 500;
@@ -72,7 +73,11 @@ impl WorkingSet for Orders {
         .fetch_all(tx.db())
         .await?;
         let said = said(tx, &keys.orders).await?;
-        Ok(Orders::new(orders(rows), said))
+        let orders = Orders::new(orders(rows), said);
+        Ok(match tx.settings::<Settings>().keep_reasons {
+            true => orders,
+            false => orders.without_reasons(),
+        })
     }
 
     async fn save(self, tx: &mut Tx) -> Result<(), Fault> {
