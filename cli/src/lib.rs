@@ -8,6 +8,7 @@ pub mod demo;
 pub mod dev;
 mod dlq;
 mod doctor;
+mod explain;
 pub mod failure;
 mod group;
 mod house;
@@ -99,6 +100,9 @@ enum Command {
     Config(config::ConfigCommand),
     /// Examine broker, registry, databases, services, versions, topics and clocks.
     Doctor,
+    /// Say what is promised for each topic and reader, and which settings make it so.
+    #[command(before_help = "Examples:\n  millrace explain\n  millrace explain -o wide")]
+    Explain,
     /// Print a completion script for a shell.
     #[command(
         before_help = "Example:\n  millrace completion bash > ~/.local/share/bash-completion/completions/millrace"
@@ -167,6 +171,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Schema(schema) => schema::run(schema, &place, output).await?,
         Command::Config(command) => config::run(&command, output)?,
         Command::Doctor => doctor::run(&place()?, output).await?,
+        Command::Explain => explain::run(&place()?, output)?,
         Command::Completion { shell } => {
             let mut script = vec![];
             clap_complete::generate(shell, &mut Cli::command(), "millrace", &mut script);

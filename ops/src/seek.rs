@@ -130,9 +130,17 @@ pub async fn plan(admin: &Admin, endpoints: &Endpoints, wish: &Wish) -> Result<P
         )));
     }
     let topics = topics(wish, service)?;
-    let mut moves = vec![];
+    let (mut moves, mut young) = (vec![], false);
     for topic in &topics {
-        moves.extend(of_topic(admin, &endpoints.topic_prefix, wish, topic).await?);
+        let (found, of_time) = of_topic(admin, &endpoints.topic_prefix, wish, topic).await?;
+        moves.extend(found);
+        young |= of_time;
+    }
+    if let To::Time(at) = wish.to
+        && !young
+    {
+        let text = format!("no record is as young as {at}; the end is `--to latest`");
+        return Err(SeekError::Refused(text));
     }
     let mut plan = Plan {
         group: wish.group.clone(),
@@ -172,12 +180,13 @@ fn topics(wish: &Wish, service: Option<&str>) -> Result<Vec<String>, SeekError> 
     }
 }
 
+/// The moves in one topic, and whether it has a record of the wanted time.
 async fn of_topic(
     admin: &Admin,
     prefix: &str,
     wish: &Wish,
     topic: &str,
-) -> Result<Vec<Move>, SeekError> {
+) -> Result<(Vec<Move>, bool), SeekError> {
     let full = format!("{prefix}{topic}");
     let marks = admin.watermarks(&full).await?;
     if let Some(partition) = wish.partition
@@ -198,12 +207,6 @@ async fn of_topic(
         To::Time(at) => admin.offsets_at(&full, at.millis()).await?,
         _ => vec![],
     };
-    if let To::Time(at) = wish.to
-        && times.iter().all(|(_, offset)| offset.is_none())
-    {
-        let text = format!("no record of {topic} is as young as {at}; its end is `--to latest`");
-        return Err(SeekError::Refused(text));
-    }
     let wanted = |mark: &&Watermarks| wish.partition.is_none_or(|it| it == mark.partition);
     let one = |mark: &Watermarks| {
         let here = |it: &&GroupOffset| it.partition == mark.partition;
@@ -215,7 +218,8 @@ async fn of_topic(
         let (topic, partition) = (topic.to_owned(), mark.partition);
         Ok(Move { topic, partition, from, to, again: from - to })
     };
-    marks.iter().filter(wanted).map(one).collect()
+    let moves: Result<Vec<Move>, SeekError> = marks.iter().filter(wanted).map(one).collect();
+    Ok((moves?, times.iter().any(|(_, offset)| offset.is_some())))
 }
 
 /// The offset that is meant, or why it cannot be.

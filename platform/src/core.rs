@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::ask::{self, Breakers};
 use crate::control::{Pauses, Progress, Skips};
+use crate::outbox::Horizon;
 use crate::projection::ViewCode;
 use crate::telemetry::{Metrics, Tracing};
 use crate::{Config, Emit, Fault, Registry, Tx, store};
@@ -47,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) skips: Skips,
     /// What operators hold.
     pub(crate) pauses: watch::Sender<Pauses>,
+    /// How long rows of inbox and outbox are kept.
+    pub(crate) horizon: Horizon,
     /// How the rows come about, when they are a view.
     pub(crate) view: Option<ViewCode>,
     /// The live build of the view, when it is folded by this code; else 0.

@@ -46,6 +46,7 @@ pub use millrace_contract as contract;
 pub use millrace_contract::{
     Cause, Currency, Envelope, Event, EventId, Money, MoneyError, Position, Timestamp, Topic,
 };
+pub use outbox::Horizon;
 pub use process::{main, main_with};
 pub use registry::{Registry, RegistryError};
 pub use runtime::{RunError, Running, mount};

@@ -1,12 +1,10 @@
 //! The owner of a service's tasks: it waits for what is away, starts the work, watches over it, and
 //! ends it in order.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use millrace_contract::Topic;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -142,19 +140,8 @@ impl Life {
         }
         migrate(&self.core.pool, self.service.migrations).await?;
         in_time(projection::ensure(&self.core)).await?;
-        in_time(outbox::maintain(&self.core.pool, &self.horizon())).await?;
+        in_time(outbox::maintain(&self.core.pool, &self.core.horizon)).await?;
         Ok(())
-    }
-
-    fn horizon(&self) -> Horizon {
-        let reads = self.service.reads();
-        let reads: BTreeSet<&str> = reads.iter().map(|(_, topic)| topic.name).collect();
-        let all = self.service.reads().into_iter().chain(self.service.emits());
-        let topics: Vec<&'static Topic> = all.map(|(_, topic)| topic).collect();
-        let read: Vec<&Topic> =
-            topics.iter().filter(|topic| reads.contains(topic.name)).copied().collect();
-        let emits: Vec<&Topic> = self.service.emits().into_iter().map(|(_, topic)| topic).collect();
-        Horizon::derive(&read, &emits)
     }
 
     fn start(
@@ -215,7 +202,7 @@ impl Life {
         work.spawn(control::run(core, health, stop));
         let condition = self.health.condition("database");
         condition.ok();
-        work.spawn(look(self.core.clone(), condition, self.horizon(), self.stop.clone()));
+        work.spawn(look(self.core.clone(), condition, self.core.horizon, self.stop.clone()));
     }
 
     /// Ends when asked to, or when a task ends that should not.

@@ -197,6 +197,7 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         wake: Notify::new(),
         skips: Skips::default(),
         pauses: watch::channel(Pauses::default()).0,
+        horizon: service.horizon(&config).map_err(RunError::Refused)?,
         view,
         live: watch::channel(0).0,
         seeks: watch::channel(0).0,

@@ -14,8 +14,9 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::ask::{Answers, Ask, Asks, Settle};
 use crate::consume::keep::{Keeper, Kept};
 use crate::consume::reaction::{Folder, Handler, Reaction, Room};
+use crate::outbox::Horizon;
 use crate::replica::{Materialize, Replica, ReplicaBuilder};
-use crate::{Door, Emit, Fault, FaultPolicy, Poison, Tx, control};
+use crate::{Config, Door, Emit, Fault, FaultPolicy, Poison, Tx, control};
 
 /// The rows a service works on, loaded and saved for a whole batch with one statement for each
 /// table, so that the facts of a batch are decided in record order over the same rows.
@@ -182,6 +183,16 @@ impl Service {
     /// Whether it answers from a copy of a topic, without database and consumer group.
     pub fn is_replica(&self) -> bool {
         self.replica.is_some()
+    }
+
+    /// How long rows of its inbox and outbox are kept under this configuration.
+    ///
+    /// # Errors
+    /// Settings that contradict each other.
+    pub fn horizon(&self, config: &Config) -> Result<Horizon, String> {
+        let reads: Vec<&Topic> = self.reads().into_iter().map(|(_, topic)| topic).collect();
+        let emits: Vec<&Topic> = self.emits().into_iter().map(|(_, topic)| topic).collect();
+        Horizon::derive(&reads, &emits, config.consume.replay_window)
     }
 
     /// Facts it emits: name and topic.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use harness::{GroundKind, eventually};
 use tempfile::TempDir;
 
-const STORIES: [&str; 12] = [
+const STORIES: [&str; 16] = [
     "success",
     "no-stock",
     "payment-refused",
@@ -20,6 +20,10 @@ const STORIES: [&str; 12] = [
     "expired",
     "trace",
     "replay",
+    "time-travel",
+    "seek",
+    "rebuild",
+    "reads-survive",
     "poison",
     "partner-down",
     "rebalance",

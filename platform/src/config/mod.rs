@@ -127,6 +127,10 @@ pub struct Consume {
     /// How long a key waits for a version that is missing before it is a dead letter.
     #[serde(with = "units::duration")]
     pub gap_wait: Duration,
+    /// How far back records may be read again at most; nothing: as far as the topics keep them. The
+    /// inbox remembers facts that long.
+    #[serde(with = "units::duration")]
+    pub replay_window: Duration,
     /// After this silence the broker gives the partitions to another member.
     #[serde(with = "units::duration")]
     pub session_timeout: Duration,
@@ -299,6 +303,7 @@ impl Default for Consume {
             parked_keys_max: 10_000,
             parked_records_max: 100_000,
             gap_wait: Duration::from_secs(30),
+            replay_window: Duration::ZERO,
             session_timeout: Duration::from_secs(6),
             heartbeat: Duration::from_millis(500),
         }

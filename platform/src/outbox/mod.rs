@@ -17,7 +17,8 @@ use sqlx::postgres::PgListener;
 use sqlx::{Connection, PgConnection, Row};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use partitions::{Horizon, maintain};
+pub use partitions::Horizon;
+pub(crate) use partitions::maintain;
 use publish::{Outcome, Outgoing, Publisher};
 
 use crate::core::Core;

@@ -20,18 +20,44 @@ const IDEMPOTENCY_DAYS: i32 = 7;
 /// topics of dead letters keep theirs.
 const EVIDENCE_DAYS: i32 = 30;
 
-/// How long rows of inbox and outbox can still matter.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Horizon {
-    /// `None`: a topic that is never deleted may be read again from its first record.
-    pub(crate) inbox: Option<Duration>,
-    pub(crate) outbox: Option<Duration>,
+/// How long rows of inbox and outbox can still matter, and are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizon {
+    /// Rows of the inbox. `None`: a topic that is never deleted may be read again from its first
+    /// record.
+    pub inbox: Option<Duration>,
+    /// Rows of the outbox that are sent.
+    pub outbox: Option<Duration>,
 }
 
 impl Horizon {
-    /// Derived, not a clock: an inbox row may go when no topic can deliver its record again.
-    pub(crate) fn derive(reads: &[&Topic], emits: &[&Topic]) -> Self {
-        Self { inbox: longest(reads), outbox: longest(emits) }
+    /// Derived, not a clock: an inbox row may go when no permitted redelivery can reach it. Without
+    /// a window everything that the topics keep may be delivered again.
+    ///
+    /// # Errors
+    /// A window that reaches further back than a topic.
+    pub(crate) fn derive(
+        reads: &[&Topic],
+        emits: &[&Topic],
+        window: Duration,
+    ) -> Result<Self, String> {
+        let short = |topic: &&&Topic| match topic.cleanup {
+            Cleanup::Delete { retention_ms } => Duration::from_millis(retention_ms) < window,
+            Cleanup::Compact => false,
+        };
+        if let Some(topic) = reads.iter().find(short) {
+            return Err(format!(
+                "`consume.replay_window` is {window:?}, and {} does not keep its records that long: \
+                 lower the one, or raise retention_days of the other",
+                topic.name
+            ));
+        }
+        let kept = longest(reads);
+        let inbox = match window {
+            Duration::ZERO => kept,
+            window => kept.map(|_| window + MARGIN),
+        };
+        Ok(Self { inbox, outbox: longest(emits) })
     }
 }
 
@@ -153,15 +179,28 @@ mod tests {
     fn the_horizon_follows_the_longest_retention() {
         let week = topic(Cleanup::Delete { retention_ms: WEEK });
         let day = topic(Cleanup::Delete { retention_ms: WEEK / 7 });
-        let horizon = Horizon::derive(&[&day, &week], &[&day]);
+        let horizon = Horizon::derive(&[&day, &week], &[&day], Duration::ZERO).unwrap();
         assert_eq!(horizon.inbox, Some(Duration::from_millis(WEEK) + MARGIN));
         assert_eq!(horizon.outbox, Some(Duration::from_millis(WEEK / 7) + MARGIN));
     }
 
     #[test]
+    fn a_declared_window_bounds_the_inbox_and_may_not_reach_behind_a_topic() {
+        let (day, week) = (Duration::from_millis(WEEK / 7), Duration::from_millis(WEEK));
+        let topic = topic(Cleanup::Delete { retention_ms: WEEK });
+        let horizon = |window| Horizon::derive(&[&topic], &[&topic], window);
+        assert_eq!(horizon(day).unwrap().inbox, Some(day + MARGIN));
+        assert_eq!(horizon(week).unwrap().inbox, Some(week + MARGIN));
+        let refused = horizon(week + day).unwrap_err();
+        assert!(refused.contains("consume.replay_window"), "{refused}");
+    }
+
+    #[test]
     fn an_inbox_behind_a_compacted_topic_is_kept_for_ever() {
         let compacted = topic(Cleanup::Compact);
-        assert_eq!(Horizon::derive(&[&compacted], &[]).inbox, None);
+        let horizon = |window| Horizon::derive(&[&compacted], &[], window).unwrap();
+        assert_eq!(horizon(Duration::ZERO).inbox, None);
+        assert_eq!(horizon(Duration::from_secs(60)).inbox, None);
     }
 
     #[test]

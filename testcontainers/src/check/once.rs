@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::evidence::{Books, Effect, Logged};
+use super::evidence::{Books, Effect, Kind, Logged};
 use super::index::Index;
 use super::verdict::Report;
 use super::work::work;
@@ -17,7 +17,7 @@ pub(super) fn once(index: &Index<'_>, report: &mut Report) {
     for books in &index.evidence.services {
         rows(index, books, report);
         effects(index, books, report);
-        announcements(books, report);
+        announcements(index, books, report);
         ended(index, books, report);
     }
     copies(index, report);
@@ -121,10 +121,14 @@ fn effects(index: &Index<'_>, books: &Books, report: &mut Report) {
     }
 }
 
-/// A cause leads a service to say a thing of a key once.
-fn announcements(books: &Books, report: &mut Report) {
+/// A cause leads a service to say a thing of a key once. A state is no effect: a view that is folded
+/// again says anew what it amounts to, and names what it learned last.
+fn announcements(index: &Index<'_>, books: &Books, report: &mut Report) {
+    let is_state =
+        |topic: &str| index.evidence.log(topic).is_some_and(|log| log.kind == Kind::State);
     let mut said: BTreeMap<(Uuid, &str, &str), u64> = BTreeMap::new();
-    for row in books.outbox.iter().filter(|row| row.raw_headers.is_none()) {
+    let facts = books.outbox.iter().filter(|row| row.raw_headers.is_none());
+    for row in facts.filter(|row| !is_state(&row.topic)) {
         let Some(cause) = row.causation_id else { continue };
         let before = said.insert((cause, &row.name, &row.key), row.version);
         report.expect(before.is_none(), &row.key, || {
