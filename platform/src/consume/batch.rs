@@ -203,6 +203,15 @@ impl Loop {
         let mut parts = VecDeque::from([batch]);
         let mut attempt = 0;
         while let Some(mut part) = parts.pop_front() {
+            if let Err(fault) = self.compare().await {
+                parts.push_front(part);
+                self.wait(&fault, attempt, stop).await;
+                attempt += 1;
+                if stop.is_cancelled() {
+                    break;
+                }
+                continue;
+            }
             part.retain(|record| self.is_ours(record));
             if part.is_empty() || stop.is_cancelled() {
                 continue;

@@ -50,10 +50,11 @@ impl Sight {
         Ok(Self { outcomes, counts })
     }
 
-    /// Redriving changed what became of the record in the two groups that had refused it. All that
-    /// is new are the facts that the order was short of; the record itself came to nobody again.
+    /// Redriving changed what became of the record in the two groups that had refused it; the journal
+    /// kept it as it was from the first. All that is new are the facts that the order was short of; the record itself came to nobody again.
     pub(super) fn against(&self, before: &Self, tale: &mut Tale) {
-        let in_both = |outcome: &str| json!({ "orders": outcome, "payments": outcome });
+        let in_both =
+            |outcome: &str| json!({ "journal": "handled", "orders": outcome, "payments": outcome });
         tale.expect("what became of the record", in_both("dead"), &before.outcomes);
         tale.expect("what became of it in the end", in_both("handled"), &self.outcomes);
         let more = |(what, count): (&String, &i64)| {
@@ -63,7 +64,7 @@ impl Sight {
         let more: BTreeMap<String, i64> = self.counts.iter().filter_map(more).collect();
         let wanted = json!({
             "retail.order.events.v1": 1, "retail.payment.events.v1": 1, "retail.sale.events.v1": 1,
-            "taken in by orders": 2, "taken in by sales": 1,
+            "taken in by journal": 3, "taken in by orders": 2, "taken in by sales": 1,
         });
         tale.expect("what came of the redrives, and nothing else", wanted, more);
     }

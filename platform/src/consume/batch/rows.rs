@@ -1,12 +1,13 @@
 //! Where a view stands: its rows say how far each partition is folded, its group says what was read
 //! last, and the two are brought together when a partition is assigned.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::{Loop, partition};
 use crate::Fault;
 use crate::consume::arrive::Record;
 use crate::consume::assign::Partition;
+use crate::consume::place::Bounds;
 use crate::consume::reaction::Failure;
 use crate::consume::view::{self, Begin};
 
@@ -24,7 +25,6 @@ impl Loop {
             return Ok(());
         }
         let stored = view::stored(&self.core, first.keys().copied().collect()).await?;
-        self.take_back(&first, &stored).await?;
         let behind = |(partition, record): &(&Partition, &&Record)| {
             stored.get(*partition).is_some_and(|stored| *stored > record.position.offset)
         };
@@ -43,49 +43,60 @@ impl Loop {
         Ok(())
     }
 
-    /// Looks whether the rows of a view know as much as its group has committed, in partitions that
-    /// may send no record for long.
+    /// Looks whether the rows of a view know as much as its group has committed: another build of
+    /// them may have become live, or an older state of the database came back. What they lack is
+    /// read again, once, since it may be gone. Comes before the first record of an assignment.
     pub(super) async fn compare(&mut self) -> Result<(), Fault> {
         let assignment = self.link.assignment.clone();
         if !self.room.is_view() || self.compared == assignment.latest() {
             return Ok(());
         }
-        let compared = assignment.latest();
-        let owned = assignment.owned();
+        let (mut compared, owned) = (assignment.latest(), assignment.owned());
         if !owned.is_empty() {
             let stored = view::stored(&self.core, owned.iter().copied().collect()).await?;
             let bounds = self.link.bounds(owned.clone()).await?;
             for (partition, bounds) in owned.into_iter().zip(bounds) {
-                let (stored, committed) = (stored.get(&partition), bounds.committed);
-                if let (Some(stored), Some(committed)) = (stored, committed)
-                    && *stored < committed
-                    && self.taken_back.insert((partition, *stored))
-                {
-                    self.link.restart(partition, *stored).await?;
+                let stands = stands(stored.get(&partition).copied(), &bounds);
+                if let Some(stands) = stands.filter(|at| self.taken_back.insert((partition, *at))) {
+                    self.link.restart(partition, stands).await?;
+                    // To whoever reads that is a new assignment, and is as it should be.
+                    compared += 1;
                 }
             }
         }
         self.compared = compared;
         Ok(())
     }
+}
 
-    /// The rows know less than the group has committed: another build of them became live, or an
-    /// older state of the database came back. What they lack is read again, once: it may be gone.
-    async fn take_back(
-        &mut self,
-        first: &BTreeMap<Partition, &Record>,
-        stored: &HashMap<Partition, i64>,
-    ) -> Result<(), Fault> {
-        for (partition, record) in first {
-            let Some(stored) = stored.get(partition) else { continue };
-            if *stored < record.position.offset && self.taken_back.insert((*partition, *stored)) {
-                self.link.restart(*partition, *stored).await?;
-                let (topic, number) = *partition;
-                return Err(Fault::transient(format!(
-                    "{topic}/{number} is read again from {stored}, where the rows stand"
-                )));
-            }
-        }
-        Ok(())
+/// Where the rows stand, when the group is ahead of them. Without a position they know nothing: what
+/// a member has committed then was folded into other rows.
+fn stands(stored: Option<i64>, bounds: &Bounds) -> Option<i64> {
+    let committed = bounds.committed?;
+    let stands = match stored {
+        Some(stored) => stored,
+        None if bounds.ours => bounds.low,
+        None => return None,
+    };
+    (stands < committed).then_some(stands.max(bounds.low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_behind_their_group_are_completed_from_where_they_stand() {
+        let at = |stored, committed, ours, low| {
+            stands(stored, &Bounds { committed, ours, low, high: Some(99) })
+        };
+        assert_eq!(at(Some(10), Some(10), true, 0), None);
+        assert_eq!(at(Some(10), None, false, 0), None);
+        assert_eq!(at(Some(10), Some(7), true, 0), None, "the commit lags behind the rows");
+        assert_eq!(at(Some(10), Some(12), true, 0), Some(10));
+        assert_eq!(at(Some(10), Some(50), true, 30), Some(30), "what is before is gone");
+        assert_eq!(at(None, Some(12), true, 3), Some(3), "folded into other rows");
+        assert_eq!(at(None, Some(12), false, 0), None, "where a tool put a new view");
+        assert_eq!(at(None, None, false, 0), None);
     }
 }
