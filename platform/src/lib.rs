@@ -30,6 +30,7 @@ pub mod repair;
 pub mod replica;
 mod runtime;
 mod service;
+mod settings;
 mod store;
 mod telemetry;
 mod tx;

@@ -1,6 +1,5 @@
 //! A service as data: what it reads, decides, emits and serves, on one screen.
 
-use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use crate::consume::keep::{Keeper, Kept};
 use crate::consume::reaction::{Folder, Handler, Reaction, Room};
 use crate::outbox::Horizon;
 use crate::replica::{Materialize, Replica, ReplicaBuilder};
+use crate::settings::{NoSettings, SettingsType, Typed};
 use crate::{Config, Door, Emit, Fault, FaultPolicy, Poison, Tx, control};
 
 /// The rows a service works on, loaded and saved for a whole batch with one statement for each
@@ -256,7 +256,7 @@ impl<W> ServiceBuilder<W> {
     where
         S: DeserializeOwned + Serialize + Default + Send + Sync + 'static,
     {
-        self.service.settings = Arc::new(Typed::<S>(std::marker::PhantomData));
+        self.service.settings = Arc::new(Typed::<S>::default());
         self
     }
 
@@ -368,38 +368,5 @@ impl<W: WorkingSet> ServiceBuilder<W> {
     {
         self.service.room = Some(Arc::new(Folder::new(self.reactions, self.service.fold_code)));
         self.service
-    }
-}
-
-/// The type of a service's own settings, erased.
-pub(crate) trait SettingsType: Send + Sync {
-    fn defaults(&self) -> serde_json::Value;
-    fn parse(&self, value: serde_json::Value) -> Result<Arc<dyn Any + Send + Sync>, String>;
-}
-
-struct NoSettings;
-struct Typed<S>(std::marker::PhantomData<fn() -> S>);
-
-impl SettingsType for NoSettings {
-    fn defaults(&self) -> serde_json::Value {
-        serde_json::json!({})
-    }
-
-    fn parse(&self, _value: serde_json::Value) -> Result<Arc<dyn Any + Send + Sync>, String> {
-        Ok(Arc::new(()))
-    }
-}
-
-impl<S> SettingsType for Typed<S>
-where
-    S: DeserializeOwned + Serialize + Default + Send + Sync + 'static,
-{
-    fn defaults(&self) -> serde_json::Value {
-        serde_json::to_value(S::default()).unwrap_or_default()
-    }
-
-    fn parse(&self, value: serde_json::Value) -> Result<Arc<dyn Any + Send + Sync>, String> {
-        let settings: S = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        Ok(Arc::new(settings))
     }
 }

@@ -45,6 +45,7 @@ pub fn settings(service: &str) -> serde_json::Value {
     match service {
         "orders" => serde_json::json!(orders::settings::Settings::default()),
         "payments" => serde_json::json!(payments::settings::Settings::default()),
+        "order-view" => serde_json::json!(order_view::settings::Settings::default()),
         _ => serde_json::json!({}),
     }
 }
