@@ -134,12 +134,11 @@ pub async fn builds(
     Ok(builds)
 }
 
-/// What to ask for so that another build is made, by the code that the service runs now. Of several
-/// codes the one that is not live is meant.
+/// What to ask for so that another build is made, by the code that the service runs now. `codes` are
+/// those of its running instances, `live` that of the live build; one that is not live is preferred.
 ///
 /// # Errors
-/// `Refused` when every running instance folds by the code of the live build, and the same code
-/// is not asked for; when the broker does not answer.
+/// `Refused` when no instance of the service gives a sign; when the broker does not answer.
 pub async fn rebuild(
     admin: &Admin,
     endpoints: &Endpoints,
