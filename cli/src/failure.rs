@@ -34,6 +34,9 @@ pub enum Failure {
     /// Exit code 10: the command did its work, and found something wrong.
     #[error("{0}")]
     CheckFailed(String),
+    /// Exit code 130, as a shell has it: somebody pressed Ctrl-C.
+    #[error("interrupted; nothing was written")]
+    Interrupted,
 }
 
 impl Failure {
@@ -46,6 +49,7 @@ impl Failure {
             Self::Refused(_) => 4,
             Self::Unreachable(_) => 5,
             Self::CheckFailed(_) => 10,
+            Self::Interrupted => 130,
         }
     }
 }

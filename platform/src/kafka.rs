@@ -199,6 +199,8 @@ pub(crate) fn consumer(config: &Config, group: &str, client_id: &str) -> ClientC
         .set("queued.min.messages", "2000")
         .set("queued.max.messages.kbytes", "16384")
         .set("fetch.message.max.bytes", "1048576")
+        // Of one answer, over all partitions: lz4 unpacks to 255 times as much at most.
+        .set("fetch.max.bytes", "1048576")
         .set("max.poll.interval.ms", "300000")
         // The only word of a broker that stands still, see the listener of the polling thread.
         .set("statistics.interval.ms", "500")

@@ -49,6 +49,7 @@ Examples:
     #[command(before_help = "\
 Examples:
   millrace journal export --format csv --out journal.csv
+  millrace journal export --format parquet --since 2026-11-01T00:00:00Z --out november.parquet
   millrace journal export --format ndjson --type OrderPlaced --store s-01 --out placed.ndjson")]
     Export(export::Export),
     /// List orders that would have ended otherwise under other rules.

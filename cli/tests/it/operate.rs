@@ -7,6 +7,7 @@ use std::time::Duration;
 use harness::eventually;
 use millrace::admin::{Admin, RawRecord};
 use ops::Endpoints;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 
 use crate::run::{Done, Room};
@@ -122,6 +123,17 @@ async fn the_journal_is_whole_and_other_rules_are_tried(room: &Room, order: &str
         let written = std::fs::read_to_string(room.path().join(&out)).unwrap();
         assert_eq!(written.lines().count(), 5 + head, "{written}");
     }
+    does(room, &["journal", "export", "--format", "parquet", "--out", "journal.parquet"]);
+    let table = std::fs::File::open(room.path().join("journal.parquet")).unwrap();
+    let table = SerializedFileReader::new(table).unwrap();
+    assert_eq!(table.metadata().file_metadata().num_rows(), 5);
+    let nowhere = ["journal", "export", "--format", "csv", "--out", "nowhere/journal.csv"];
+    let nowhere = room.run(&nowhere);
+    assert_eq!(nowhere.code, Some(1), "{nowhere:?}");
+    assert!(nowhere.stderr.contains("nowhere/journal.csv"), "{nowhere:?}");
+    let left = std::fs::read_dir(room.path()).unwrap().filter_map(Result::ok);
+    let left = left.filter(|file| file.file_name().to_string_lossy().contains("-export-"));
+    assert_eq!(left.count(), 0, "a draft was left behind");
     let replay = ["journal", "replay", "--payment-limit", "1.00", "-o", "ndjson"];
     let with = [&replay as &[_], &["--with", env!("CARGO_BIN_EXE_millrace")]].concat();
     for asked in [&replay as &[_], &with] {

@@ -68,9 +68,17 @@ pub struct TopicSpec {
 }
 
 impl TopicSpec {
-    /// A topic with the broker's default settings and one copy of each partition.
+    /// A topic with one copy of each partition, whose batches lie packed with lz4 whatever their
+    /// producer used: a few kB of gzip can become gigabytes, and a reader unpacks a batch whole.
     pub fn new(name: impl Into<String>, partitions: u32) -> Self {
-        Self { name: name.into(), partitions, replication: 1, config: BTreeMap::new() }
+        let spec = Self { name: name.into(), partitions, replication: 1, config: BTreeMap::new() };
+        spec.set("compression.type", "lz4")
+    }
+
+    /// With one more setting.
+    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
+        self.config.insert(name.to_owned(), value.to_string());
+        self
     }
 
     /// The same topic under a deployment's prefix.
@@ -82,18 +90,15 @@ impl TopicSpec {
 
 impl From<&Topic> for TopicSpec {
     fn from(topic: &Topic) -> Self {
-        let config = match topic.cleanup {
-            Cleanup::Delete { retention_ms } => vec![
-                ("cleanup.policy", "delete".to_owned()),
-                ("retention.ms", retention_ms.to_string()),
-            ],
-            Cleanup::Compact => vec![
-                ("cleanup.policy", "compact".to_owned()),
-                ("delete.retention.ms", TOMBSTONE_RETENTION_MS.to_string()),
-            ],
-        };
-        let config = config.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { config, ..Self::new(topic.name, topic.partitions) }
+        let spec = Self::new(topic.name, topic.partitions);
+        match topic.cleanup {
+            Cleanup::Delete { retention_ms } => {
+                spec.set("cleanup.policy", "delete").set("retention.ms", retention_ms)
+            }
+            Cleanup::Compact => spec
+                .set("cleanup.policy", "compact")
+                .set("delete.retention.ms", TOMBSTONE_RETENTION_MS),
+        }
     }
 }
 

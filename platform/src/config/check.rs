@@ -74,6 +74,7 @@ impl Config {
     fn check_rest(&self) -> Result<(), ConfigError> {
         let outbox = &self.outbox;
         hold(outbox.batch_records_max > 0, "outbox.batch_records_max", "is 0; write 1000")?;
+        hold(outbox.batch_bytes_max > 0, "outbox.batch_bytes_max", "is 0; write 4MiB")?;
         positive("outbox.poll", outbox.poll)?;
         positive("outbox.delivery_timeout", outbox.delivery_timeout)?;
         let replica = &self.replica;

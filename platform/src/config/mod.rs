@@ -145,6 +145,9 @@ pub struct Consume {
 pub struct Outbox {
     /// Rows sent at once at most.
     pub batch_records_max: usize,
+    /// Payload bytes sent at once at most; a single row may have more.
+    #[serde(with = "units::size")]
+    pub batch_bytes_max: usize,
     /// How often the table is looked at when nothing wakes the relay.
     #[serde(with = "units::duration")]
     pub poll: Duration,
@@ -314,6 +317,7 @@ impl Default for Outbox {
     fn default() -> Self {
         Self {
             batch_records_max: 1000,
+            batch_bytes_max: 4 * 1024 * 1024,
             poll: Duration::from_secs(1),
             delivery_timeout: Duration::from_secs(30),
         }

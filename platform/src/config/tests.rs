@@ -248,7 +248,7 @@ fn a_value_of_the_wrong_kind_names_key_and_origin() {
 }
 
 /// One setting that contradicts another or itself, and how the refusal begins.
-const CONTRADICTIONS: [(&str, &str, &str); 30] = [
+const CONTRADICTIONS: [(&str, &str, &str); 31] = [
     ("kafka.bootstrap_servers", "broker", "is `broker`, not host:port"),
     ("kafka.bootstrap_servers", "", "is ``, not host:port"),
     ("registry.url", "registry:8081", "is not an http or https URL"),
@@ -271,6 +271,7 @@ const CONTRADICTIONS: [(&str, &str, &str); 30] = [
     ("consume.heartbeat", "0s", "is 0s"),
     ("consume.heartbeat", "3s", "is 3s, not under half of consume.session_timeout (6s)"),
     ("outbox.batch_records_max", "0", "is 0"),
+    ("outbox.batch_bytes_max", "0", "is 0"),
     ("outbox.poll", "0s", "is 0s"),
     ("outbox.delivery_timeout", "0s", "is 0s"),
     ("shutdown.drain", "0s", "is 0s"),

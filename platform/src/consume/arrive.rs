@@ -79,6 +79,13 @@ impl Record {
         self.payload.as_ref().map_or(0, Vec::len)
     }
 
+    /// The bytes that it holds, headers and all.
+    pub(crate) fn memory(&self) -> usize {
+        let value = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+        let headers = self.headers.iter().flatten().map(|(name, bytes)| name.len() + value(bytes));
+        self.bytes() + value(&self.key) + headers.sum::<usize>()
+    }
+
     fn header(&self, name: &str) -> Result<Option<&str>, Poison> {
         let headers = self.headers.as_deref();
         let headers = headers.ok_or_else(|| header("a header's name is not UTF-8".to_owned()))?;

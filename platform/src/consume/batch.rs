@@ -188,7 +188,7 @@ impl Loop {
         let mut bytes = first.bytes();
         let mut batch = vec![first];
         while batch.len() < limits.batch_records_max && bytes < limits.batch_bytes_max {
-            let Ok(record) = self.link.records.try_recv() else { break };
+            let Some(record) = self.link.records.try_recv() else { break };
             bytes += record.bytes();
             batch.push(record);
         }

@@ -8,6 +8,7 @@ pub(crate) mod arrive;
 mod assign;
 mod batch;
 mod careful;
+mod handover;
 pub(crate) mod keep;
 mod place;
 mod planted;

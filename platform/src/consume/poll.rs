@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millrace_contract::{Position, Topic};
 use rdkafka::client::ClientContext;
@@ -14,16 +14,18 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, Statistics, TopicPartitionList};
-use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
 use super::arrive::Record;
 use super::assign::{Assignment, Partition};
+use super::handover::{Giver, Taker, handover};
 use crate::core::Core;
 use crate::kafka::{self, Names};
 use crate::{Condition, Fault};
 
-/// Records handed over and not yet in a batch.
-const HANDED_OVER_MAX: usize = 1_000;
+/// Polling waits this long for room before fetching is paused: a pause throws away what the client
+/// has fetched.
+const ROOM_WAIT_MAX: Duration = Duration::from_millis(250);
+const ROOM_LOOK_EVERY: Duration = Duration::from_millis(1);
 /// A rebalance waits this long for the batch in hand.
 const REVOKE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// One look for a broker holds up polling no longer.
@@ -38,7 +40,7 @@ pub(super) const LOOKUP_MAX: Duration = Duration::from_secs(5);
 
 /// The batch loop's end of the consumer.
 pub(crate) struct Link {
-    pub(crate) records: Receiver<Record>,
+    pub(crate) records: Taker,
     pub(crate) assignment: Arc<Assignment>,
     pub(super) consumer: Arc<BaseConsumer<Listener>>,
     pub(super) names: Names,
@@ -86,11 +88,11 @@ pub(crate) fn start(
     let subscribed: Vec<&str> = subscribed.iter().map(String::as_str).collect();
     consumer.subscribe(&subscribed).map_err(Fault::transient)?;
     let consumer = Arc::new(consumer);
-    let (sender, records) = channel(HANDED_OVER_MAX);
+    let (giver, records) = handover();
     let turnstile = Arc::new(Mutex::new(()));
     let poller = Poller {
         consumer: consumer.clone(),
-        sender,
+        giver,
         overflow: VecDeque::new(),
         turnstile: turnstile.clone(),
     };
@@ -182,7 +184,7 @@ impl Link {
 /// The state of the polling thread.
 struct Poller {
     consumer: Arc<BaseConsumer<Listener>>,
-    sender: Sender<Record>,
+    giver: Giver,
     /// Records that found the hand-over full; fetching is paused while there are any.
     overflow: VecDeque<Record>,
     /// Held from a poll until its record is ours, and while a partition is put elsewhere.
@@ -191,7 +193,7 @@ struct Poller {
 
 impl Poller {
     fn run(mut self) {
-        while !self.sender.is_closed() {
+        while !self.giver.is_closed() {
             let waiting = !self.overflow.is_empty();
             let patience = Duration::from_millis(if waiting { 10 } else { 100 });
             match self.poll(patience) {
@@ -233,20 +235,32 @@ impl Poller {
     }
 
     fn hand_over(&mut self, record: Record) {
-        if !self.overflow.is_empty() {
-            self.overflow.push_back(record);
-            return self.pause();
-        }
-        if let Err(TrySendError::Full(record)) = self.sender.try_send(record) {
+        let refused = match self.overflow.is_empty() {
+            true => self.offer(record),
+            false => Some(record),
+        };
+        if let Some(record) = refused {
             self.overflow.push_back(record);
             self.pause();
         }
     }
 
+    /// Gives a record, or has it back when there is no room for long.
+    fn offer(&self, record: Record) -> Option<Record> {
+        let began = Instant::now();
+        let waits = || began.elapsed() < ROOM_WAIT_MAX && !self.giver.is_closed();
+        let mut refused = self.giver.offer(record).err();
+        while let Some(record) = refused.take_if(|_| waits()) {
+            std::thread::sleep(ROOM_LOOK_EVERY);
+            refused = self.giver.offer(*record).err();
+        }
+        refused.map(|record| *record)
+    }
+
     fn drain(&mut self) {
         while let Some(record) = self.overflow.pop_front() {
-            if let Err(TrySendError::Full(record)) = self.sender.try_send(record) {
-                return self.overflow.push_front(record);
+            if let Err(record) = self.giver.offer(record) {
+                return self.overflow.push_front(*record);
             }
         }
         let listener = self.consumer.context();
@@ -331,9 +345,13 @@ impl ConsumerContext for Listener {
     fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Revoke(list) => {
+                tracing::info!(partitions = list.count(), "partitions revoked");
                 self.assignment.revoke(&self.partitions(list), REVOKE_WAIT_MAX);
             }
-            Rebalance::Assign(list) => self.assignment.assign(&self.partitions(list)),
+            Rebalance::Assign(list) => {
+                tracing::info!(partitions = list.count(), "partitions assigned");
+                self.assignment.assign(&self.partitions(list));
+            }
             Rebalance::Error(error) => tracing::warn!(%error, "rebalance"),
         }
     }

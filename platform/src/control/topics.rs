@@ -40,12 +40,9 @@ impl OpsTopics {
 
     /// How they are made, one partition each.
     pub fn specs(&self) -> Vec<TopicSpec> {
-        let policy = ("cleanup.policy".to_owned(), "compact".to_owned());
-        let compacted =
-            TopicSpec { config: [policy].into(), ..TopicSpec::new(self.desired.as_str(), 1) };
         vec![
             deleted(&self.commands, 1),
-            compacted,
+            TopicSpec::new(self.desired.as_str(), 1).set("cleanup.policy", "compact"),
             deleted(&self.status, 1),
             deleted(&self.audit, AUDIT_DAYS),
         ]
@@ -72,18 +69,15 @@ pub fn own_topics(topics: &[&Topic]) -> Vec<TopicSpec> {
     domains.sort_unstable();
     domains.dedup();
     let letters = partitions.into_iter().map(|((domain, service), partitions)| {
-        let mut spec = deleted(&dead_letters(domain, service), DEAD_LETTERS_DAYS);
+        let spec = deleted(&dead_letters(domain, service), DEAD_LETTERS_DAYS);
         // A record of the largest size, and the note on why it failed.
-        let most = kafka::LETTER_BYTES_MAX.to_string();
-        spec.config.insert("max.message.bytes".to_owned(), most);
-        TopicSpec { partitions, ..spec }
+        TopicSpec { partitions, ..spec.set("max.message.bytes", kafka::LETTER_BYTES_MAX) }
     });
     let ops = domains.iter().flat_map(|domain| OpsTopics::of(domain).specs());
     letters.chain(ops).collect()
 }
 
 fn deleted(name: &str, days: u64) -> TopicSpec {
-    let retention = ("retention.ms".to_owned(), (days * DAY_MS).to_string());
-    let policy = ("cleanup.policy".to_owned(), "delete".to_owned());
-    TopicSpec { config: [retention, policy].into(), ..TopicSpec::new(name, 1) }
+    let spec = TopicSpec::new(name, 1).set("retention.ms", days * DAY_MS);
+    spec.set("cleanup.policy", "delete")
 }

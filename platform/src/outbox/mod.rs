@@ -245,18 +245,24 @@ impl Session {
         }
     }
 
+    /// The oldest rows, as many as are sent at once; the first of them whatever its size.
     async fn unsent(&mut self, blocked: &[String]) -> Result<Vec<Outgoing>, Fault> {
+        let outbox = &self.core.config.outbox;
         let select = sqlx::query(
             "SELECT event_id, topic, name, key, version, payload, correlation_id, causation_id,
                     traceparent, occurred_at, recorded_at, raw_headers, raw_key,
                     raw_timestamp_ms
-             FROM millrace.outbox
-             WHERE sent_at IS NULL AND shard = ANY($1) AND key <> ALL($2)
-             ORDER BY id LIMIT $3",
+             FROM (SELECT *, sum(octet_length(payload)) OVER (
+                       ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+                   FROM (SELECT * FROM millrace.outbox
+                         WHERE sent_at IS NULL AND shard = ANY($1) AND key <> ALL($2)
+                         ORDER BY id LIMIT $3) AS oldest) AS batch
+             WHERE COALESCE(before, 0) < $4 ORDER BY id",
         )
         .bind(&self.shards)
         .bind(blocked)
-        .bind(self.core.config.outbox.batch_records_max as i64);
+        .bind(outbox.batch_records_max as i64)
+        .bind(outbox.batch_bytes_max as i64);
         let rows = in_time(select.fetch_all(&mut self.conn)).await?;
         Ok(rows.iter().map(Outgoing::from_row).collect())
     }

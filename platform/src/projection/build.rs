@@ -247,7 +247,7 @@ fn rest(link: &mut Link, first: Record) -> Vec<Record> {
     let mut bytes = first.bytes();
     let mut batch = vec![first];
     while batch.len() < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX {
-        let Ok(record) = link.records.try_recv() else { break };
+        let Some(record) = link.records.try_recv() else { break };
         bytes += record.bytes();
         batch.push(record);
     }

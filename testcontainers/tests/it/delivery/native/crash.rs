@@ -147,16 +147,25 @@ async fn an_idle_service_takes_less_than_64_mib_of_memory() -> Result<()> {
     let bench = Bench::new().await?;
     let mut process = start(&bench, "tally", None).await?;
     until_listening(&process).await?;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()))?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let resident = resident.and_then(|text| text.split_whitespace().next());
-    let kib: u64 = resident.context("no VmRSS")?.parse()?;
+    let kib = resident(&process, "VmRSS")?;
     ensure!(kib > 1024 && kib < 64 * 1024, "{kib} KiB resident");
     process.stop(Signal::Term, SOON).await;
     bench.world.close().await
 }
 
-async fn start(bench: &Bench, service: &str, failpoint: Option<&str>) -> Result<Process> {
+/// The memory of a process in KiB: `VmRSS` now, `VmHWM` at its peak.
+pub(super) fn resident(process: &Process, which: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':'));
+    let kib = line.and_then(|text| text.split_whitespace().next());
+    Ok(kib.with_context(|| format!("no {which}"))?.parse()?)
+}
+
+pub(super) async fn start(
+    bench: &Bench,
+    service: &str,
+    failpoint: Option<&str>,
+) -> Result<Process> {
     launch(bench, service, failpoint).await?.start()
 }
 

@@ -9,6 +9,7 @@ mod projection;
 mod scale;
 mod seek;
 mod starved;
+mod swollen;
 mod view;
 
 use super::{Bench, SOON, gapless, until_unready};

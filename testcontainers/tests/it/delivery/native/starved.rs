@@ -1,16 +1,26 @@
 //! A process that has too few of what it needs goes on as soon as it has enough again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::{Launch, Signal, eventually};
+use harness::{Launch, Process, Signal, eventually};
 use tokio::net::TcpStream;
+use tokio::time::interval;
 
-use super::crash::{PROGRAM, until_listening};
+use super::crash::{PROGRAM, start, until_listening};
 use super::{Bench, SOON};
+use crate::tally;
 
 /// Enough to start, and to serve a few.
 const FILES_MAX: u32 = 64;
+/// It may run for one of ten turns.
+const TURN: Duration = Duration::from_millis(10);
+/// Twenty seconds: several session time-outs of the group.
+const TURNS: u64 = 2000;
+const NOTE_EVERY: u64 = 100;
+const LOG_LINES: usize = 10_000;
+const ASSIGNED: &str = "partitions assigned";
 /// Connections that say nothing.
 const SILENT: usize = 100;
 
@@ -56,4 +66,38 @@ async fn a_process_without_file_descriptors_lives_and_serves_when_it_has_some_ag
     ensure!(process.stop(Signal::Term, SOON).await, "SIGTERM did not end it in time");
     std::fs::remove_dir_all(&folder).context("its log")?;
     bench.world.close().await
+}
+
+/// As with a tenth of a processor: the process stands still but for a short turn now and then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_starved_of_processor_time_stays_in_its_group_and_loses_nothing() -> Result<()> {
+    let bench = Bench::new().await?;
+    let writer = bench.world.mount(tally::writer()).await?;
+    let mut process = start(&bench, "tally", None).await?;
+    until_listening(&process).await?;
+    let assigned = assignments(&process);
+    ensure!(assigned > 0, "its log tells of no assignment");
+    let mut wanted = BTreeMap::new();
+    let mut turns = interval(TURN);
+    for turn in 0..TURNS {
+        turns.tick().await;
+        process.signal(if turn % 10 == 0 { Signal::Continue } else { Signal::Stop });
+        if turn % NOTE_EVERY == 0 {
+            let book = format!("book-{}", turn % 4);
+            bench.note(&writer, &book, 1).await?;
+            *wanted.entry(book).or_insert(0) += 1;
+        }
+    }
+    ensure!(assignments(&process) == assigned, "partitions moved: {}", process.log_tail(50));
+    process.signal(Signal::Continue);
+    bench.until_notes(&wanted).await?;
+    ensure!(assignments(&process) == assigned, "partitions moved: {}", process.log_tail(50));
+    ensure!(process.stop(Signal::Term, SOON).await, "SIGTERM did not end it in time");
+    writer.stop().await?;
+    bench.world.close().await
+}
+
+/// How often partitions were assigned to the process, as it says itself.
+fn assignments(process: &Process) -> usize {
+    process.log_tail(LOG_LINES).matches(ASSIGNED).count()
 }
