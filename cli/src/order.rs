@@ -249,6 +249,9 @@ fn show(view: &OrderView, output: Output) -> anyhow::Result<()> {
     if let Some(reason) = &view.reason {
         output.text(&format!("\nreason: {reason}"))?;
     }
+    if let Some(stale) = &view.stale {
+        output.text(&format!("\nstale, what was said last is not folded: {stale}"))?;
+    }
     for short in &view.missing {
         let (sku, wanted, available) = (&short.sku, short.wanted, short.available);
         output.text(&format!("missing: {sku}, {wanted} wanted, {available} available"))?;
@@ -335,7 +338,7 @@ impl Row for ListedOrder {
     fn cells(&self) -> Vec<String> {
         vec![
             self.order_id.to_string(),
-            self.status.clone(),
+            self.status.clone() + if self.stale.is_some() { " (stale)" } else { "" },
             shown(self.customer_id.as_ref()),
             shown(self.store_id.as_ref()),
             shown(self.total.as_ref()),

@@ -3,13 +3,14 @@
 //! done survives a cancelled request or a frozen server.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use millrace_contract::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres};
 
-use crate::Fault;
+use crate::{Fault, parking};
 
 /// An open transaction, or for a query a plain connection.
 pub struct Tx {
@@ -59,6 +60,15 @@ impl Tx {
     /// The service's own settings, of the type given to `ServiceBuilder::settings`.
     pub fn settings<S: Default + Send + Sync + 'static>(&self) -> Arc<S> {
         self.settings.clone().downcast::<S>().unwrap_or_default()
+    }
+
+    /// Why the rows of these keys may be behind what was said of them: of each key of which records
+    /// wait in this group, the fault of the first one. Other keys are left out.
+    ///
+    /// # Errors
+    /// `Transient` when the database does not answer.
+    pub async fn stale(&mut self, keys: &[String]) -> Result<HashMap<String, String>, Fault> {
+        parking::store::reasons(self.db(), keys).await
     }
 
     pub(crate) async fn commit(mut self) -> Result<(), Fault> {

@@ -43,6 +43,7 @@ fn order(status: &str, facts: &[&str]) -> OrderView {
         reason: None,
         settled: false,
         version: facts.len() as u64,
+        stale: None,
         history: (0..).zip(facts).map(happened).collect(),
     }
 }

@@ -157,6 +157,9 @@ pub struct OrderView {
     pub settled: bool,
     /// How many facts are known.
     pub version: u64,
+    /// Why what was said last is not folded: this is how the order stood before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<String>,
     /// What happened to it, causes before effects.
     pub history: Vec<Happened>,
 }
@@ -201,6 +204,9 @@ pub struct ListedOrder {
     pub updated_at: Timestamp,
     /// How many facts are known.
     pub version: u64,
+    /// Why what was said last is not folded: this is how the order stood before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<String>,
 }
 
 /// Which orders are listed.

@@ -197,6 +197,23 @@ pub(super) async fn insert(tx: &mut Tx, rows: &[Row<'_>]) -> Result<HashSet<Even
     Ok(new.filter_map(|row| EventId::new(row.get(0)).ok()).collect())
 }
 
+/// The fault of the first record that waits, for each of these keys of which one does.
+pub(crate) async fn reasons(
+    db: &mut PgConnection,
+    keys: &[String],
+) -> Result<HashMap<String, String>, Fault> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT DISTINCT ON (key) key,
+             CASE WHEN error_type = '' THEN reason ELSE error_type || ': ' || error_message END
+         FROM millrace.parked
+         WHERE key = ANY($1) AND status IN ('waiting', 'retrying', 'dead') ORDER BY key, id",
+    )
+    .bind(keys)
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().collect())
+}
+
 /// Headers as they are stored.
 pub(crate) fn headers(headers: Option<&Headers>) -> Vec<u8> {
     headers_to_json(headers.map_or(&[], Vec::as_slice))

@@ -33,6 +33,10 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Records and bytes of a batch at most.
 const RECORDS_MAX: usize = 10_000;
 const BYTES_MAX: usize = 8 * 1024 * 1024;
+/// And while a new copy is made: entries of indexes lie all over the file, and the more are written
+/// at once, the fewer pages are written again and again.
+const FIRST_RECORDS_MAX: usize = 100_000;
+const FIRST_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// The client of one replica.
 pub(super) struct Source {
@@ -189,7 +193,11 @@ impl Source {
     pub(super) fn batch(&mut self) -> Vec<Record> {
         let (mut records, mut bytes) = (vec![], 0);
         let mut patience = PATIENCE;
-        while records.len() < RECORDS_MAX && bytes < BYTES_MAX {
+        let (records_max, bytes_max) = match self.has_arrived() {
+            true => (RECORDS_MAX, BYTES_MAX),
+            false => (FIRST_RECORDS_MAX, FIRST_BYTES_MAX),
+        };
+        while records.len() < records_max && bytes < bytes_max {
             match self.consumer.poll(patience) {
                 Some(Ok(message)) => {
                     let record = own(&message);

@@ -79,7 +79,11 @@ pub fn routes() -> OpenApiRouter<Door> {
     get,
     path = "/v1/orders/{order}",
     params(("order" = Uuid, Path), News),
-    responses((status = 200, body = OrderBody), (status = 404, description = "unknown_order"))
+    responses(
+        (status = 200, body = OrderBody),
+        (status = 404, description = "unknown_order"),
+        (status = 503, description = "unreadable_order")
+    )
 )]
 async fn order(
     State(door): State<Door>,
@@ -90,7 +94,7 @@ async fn order(
     let mut changes = door.changes();
     loop {
         changes.borrow_and_update();
-        let facts = facts(&door, order).await?;
+        let (facts, stale) = facts(&door, order).await?;
         let now = Instant::now();
         let told = facts.as_ref().is_some_and(|facts| news.told_by(facts));
         let closing = !told && now < deadline && {
@@ -98,8 +102,11 @@ async fn order(
             matches!(timeout_at(look_again, changes.changed()).await, Ok(Err(_)))
         };
         if told || now >= deadline || closing {
-            let body = facts.map(|facts| Json(OrderBody::of(order, &facts)));
-            return body.ok_or_else(unknown);
+            return match (facts, stale) {
+                (Some(facts), stale) => Ok(Json(OrderBody::of(order, &facts, stale))),
+                (None, Some(reason)) => Err(unreadable(&reason)),
+                (None, None) => Err(unknown()),
+            };
         }
     }
 }
@@ -120,7 +127,9 @@ async fn orders(
     let filter = Filter { status, store, customer, settled, quiet_since, before };
     let mut tx = door.read().await?;
     let listed = store::list(&mut tx, &filter, limit.into()).await?;
-    Ok(Json(OrdersPage::of(listed, limit as usize)?))
+    let keys: Vec<String> = listed.iter().map(|order| order.order_id.to_string()).collect();
+    let stale = tx.stale(&keys).await?;
+    Ok(Json(OrdersPage::of(listed, stale, limit as usize)?))
 }
 
 impl News {
@@ -145,10 +154,18 @@ impl TryFrom<String> for Wait {
     }
 }
 
-/// The connection goes back before anything waits.
-async fn facts(door: &Door, order: OrderId) -> Result<Option<Facts>, Problem> {
+/// What is folded of an order, and why there is more to fold, if there is. The connection goes back
+/// before anything waits.
+async fn facts(door: &Door, order: OrderId) -> Result<(Option<Facts>, Option<String>), Problem> {
     let mut tx = door.read().await?;
-    Ok(store::order(&mut tx, order).await?)
+    let facts = store::order(&mut tx, order).await?;
+    let key = order.to_string();
+    Ok((facts, tx.stale(std::slice::from_ref(&key)).await?.remove(&key)))
+}
+
+fn unreadable(reason: &str) -> Problem {
+    let detail = format!("What was said of this order cannot be read: {reason}.");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unreadable_order", detail)
 }
 
 fn unknown() -> Problem {

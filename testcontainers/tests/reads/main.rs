@@ -1,8 +1,11 @@
-//! What the query side costs, as numbers: a replica of many orders in a process of its own, new, and
-//! again from its checkpoint. One line for each number, beside its goal; exit code 10 when one is
+//! What reading and replaying cost, as numbers: a replica of many orders in a process of its own, new,
+//! and again from its checkpoint; a view made anew beside its live rows. One line for each number, beside its goal; exit code 10 when one is
 //! missed. What is compared stands in one run, because absolute times are those of the machine.
 
+mod facts;
+mod journal;
 mod measure;
+mod rebuild;
 mod states;
 
 use std::process::ExitCode;
@@ -15,7 +18,7 @@ use serde::Serialize;
 /// A goal was missed.
 const MISSED: u8 = 10;
 
-/// What the query side costs, as numbers.
+/// What reading and replaying cost, as numbers.
 #[derive(Debug, Parser)]
 struct Args {
     /// How many orders there are.
@@ -24,6 +27,12 @@ struct Args {
     /// How many reads are timed.
     #[arg(long, default_value_t = 200_000)]
     reads: u32,
+    /// How many facts a view is made of.
+    #[arg(long, default_value_t = 1_000_000)]
+    facts: u32,
+    /// Only this: `replica`, `rebuild` or `journal`.
+    #[arg(long)]
+    only: Option<String>,
     /// The form of the answer; there is one.
     #[arg(short, long, default_value = "ndjson", value_parser = ["ndjson"])]
     output: String,
@@ -37,9 +46,6 @@ enum Part {
     /// Mounts a replica as a file says, and measures it.
     #[command(hide = true)]
     Replica { config: std::path::PathBuf },
-    /// Measures the store of a replica that has ended.
-    #[command(hide = true)]
-    Store { file: std::path::PathBuf },
 }
 
 /// A number beside its goal.
@@ -47,7 +53,8 @@ enum Part {
 struct Number {
     goal: &'static str,
     value: f64,
-    /// At most.
+    /// At most, or at least.
+    bound: &'static str,
     target: f64,
     pass: bool,
     detail: String,
@@ -55,7 +62,11 @@ struct Number {
 
 impl Number {
     fn new(goal: &'static str, value: f64, target: f64, detail: String) -> Self {
-        Self { goal, value, target, pass: value <= target, detail }
+        Self { goal, value, bound: "at most", target, pass: value <= target, detail }
+    }
+
+    fn at_least(goal: &'static str, value: f64, target: f64, detail: String) -> Self {
+        Self { goal, value, bound: "at least", target, pass: value >= target, detail }
     }
 }
 
@@ -69,24 +80,38 @@ async fn main() -> Result<ExitCode> {
             println!("{}", serde_json::to_string(&measured)?);
             return Ok(ExitCode::SUCCESS);
         }
-        Some(Part::Store { file }) => {
-            let p99 = measure::store(file, args.orders, args.reads)?;
-            println!("{}", serde_json::to_string(&p99)?);
-            return Ok(ExitCode::SUCCESS);
-        }
         None => {}
     }
     let ground = Ground::builder().progress(|line| eprintln!("{line}")).start().await?;
     anyhow::ensure!(ground.kind() == GroundKind::Native, "these numbers need a real broker");
     let measured = tokio::select! {
-        measured = states::measure(&ground, &args) => measured,
+        measured = measure_all(&ground, &args) => measured,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     ground.stop().await;
     let numbers = measured?;
+    let pass = numbers.iter().all(|number| number.pass);
+    Ok(if pass { ExitCode::SUCCESS } else { ExitCode::from(MISSED) })
+}
+
+async fn measure_all(ground: &Ground, args: &Args) -> Result<Vec<Number>> {
+    let wanted = |name: &str| args.only.as_deref().is_none_or(|only| only == name);
+    let mut numbers = vec![];
+    if wanted("replica") {
+        numbers.extend(told(states::measure(ground, args).await?)?);
+    }
+    if wanted("rebuild") {
+        numbers.extend(told(rebuild::measure(ground, args).await?)?);
+    }
+    if wanted("journal") {
+        numbers.extend(told(journal::measure(ground).await?)?);
+    }
+    Ok(numbers)
+}
+
+fn told(numbers: Vec<Number>) -> Result<Vec<Number>> {
     for number in &numbers {
         println!("{}", serde_json::to_string(number)?);
     }
-    let pass = numbers.iter().all(|number| number.pass);
-    Ok(if pass { ExitCode::SUCCESS } else { ExitCode::from(MISSED) })
+    Ok(numbers)
 }

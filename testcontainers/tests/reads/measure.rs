@@ -25,6 +25,8 @@ pub(crate) struct Measured {
     pub(crate) ready_ms: f64,
     pub(crate) records_read: f64,
     pub(crate) point_read_p99_us: f64,
+    /// Of the store's own reads of the same rows, in turns with ours.
+    pub(crate) store_p99_us: f64,
     pub(crate) peak_rss: u64,
 }
 
@@ -32,6 +34,7 @@ pub(crate) struct Measured {
 pub(crate) async fn replica(config: &Path, orders: u32, reads: u32) -> Result<Measured> {
     let begun = Instant::now();
     let config: Config = serde_json::from_slice(&std::fs::read(config)?)?;
+    let folder = config.replica.dir.clone();
     let replica = millrace::mount(order_query::service(), config).await?;
     eventually(READY_MAX, "the replica is ready", async || match replica.health().started() {
         true => Ok(()),
@@ -39,46 +42,59 @@ pub(crate) async fn replica(config: &Path, orders: u32, reads: u32) -> Result<Me
     })
     .await?;
     let ready_ms = begun.elapsed().as_secs_f64() * 1000.0;
+    let peak_rss = peak_rss()?;
     let lookup = replica.lookup::<Orders>().context("a replica")?;
-    let p99 = p99(orders, reads, |number| {
+    let ours = |number| {
         let held = lookup.get(&order(number)).ok().flatten();
         held.is_some_and(|held| held.state.is_some())
-    })?;
-    let records_read = records_read(&replica).await?;
-    replica.stop().await?;
-    Ok(Measured { ready_ms, records_read, point_read_p99_us: p99, peak_rss: peak_rss()? })
-}
-
-/// Reads of the same rows by the store's own means.
-pub(crate) fn store(file: &Path, orders: u32, reads: u32) -> Result<f64> {
-    let database = Database::builder().set_cache_size(CACHE_BYTES).open(file)?;
-    p99(orders, reads, |number| {
-        let key = order(number).uuid();
+    };
+    let copy = Path::new(&folder).join("copy.redb");
+    std::fs::copy(Path::new(&folder).join("replica.redb"), &copy)?;
+    let database = Database::builder().set_cache_size(CACHE_BYTES).open(&copy)?;
+    let own = |number| {
         let read = || -> Result<bool> {
+            let key = order(number).uuid();
             let rows = database.begin_read()?.open_table(ROWS)?;
             Ok(rows.get(key.as_bytes().as_slice())?.is_some_and(|row| !row.value().is_empty()))
         };
         read().unwrap_or(false)
-    })
+    };
+    let (point_read_p99_us, store_p99_us) = p99s(orders, reads, ours, own)?;
+    drop(database);
+    std::fs::remove_file(copy)?;
+    let records_read = records_read(&replica).await?;
+    replica.stop().await?;
+    Ok(Measured { ready_ms, records_read, point_read_p99_us, store_p99_us, peak_rss })
 }
 
-/// Microseconds that 99 of 100 reads of orders at random take at most, after as many that count not.
-fn p99(orders: u32, reads: u32, mut read: impl FnMut(u32) -> bool) -> Result<f64> {
+/// Microseconds that 99 of 100 reads of orders at random take at most, of either kind, in turns; after
+/// as many that count not.
+fn p99s(
+    orders: u32,
+    reads: u32,
+    mut one: impl FnMut(u32) -> bool,
+    mut other: impl FnMut(u32) -> bool,
+) -> Result<(f64, f64)> {
     let mut chance = StdRng::seed_from_u64(SEED);
-    let mut took = Vec::with_capacity(reads as usize);
+    let mut took: [Vec<Duration>; 2] = Default::default();
     for round in 0..2 * reads {
-        let number = chance.random_range(0..orders);
-        let begun = Instant::now();
-        let found = read(number);
-        let elapsed = begun.elapsed();
-        ensure!(found, "order {number} is not there");
-        if round >= reads {
-            took.push(elapsed);
+        for which in [round % 2, (round + 1) % 2] {
+            let number = chance.random_range(0..orders);
+            let begun = Instant::now();
+            let found = if which == 0 { one(number) } else { other(number) };
+            let elapsed = begun.elapsed();
+            ensure!(found, "order {number} is not there");
+            if round >= reads {
+                took[which as usize].push(elapsed);
+            }
         }
     }
-    took.sort_unstable();
-    let at = took.len() * 99 / 100;
-    Ok(took.get(at).context("no reads")?.as_secs_f64() * 1e6)
+    let p99 = |mut took: Vec<Duration>| {
+        took.sort_unstable();
+        took.get(took.len() * 99 / 100).map(|took| took.as_secs_f64() * 1e6).context("no reads")
+    };
+    let [one, other] = took;
+    Ok((p99(one)?, p99(other)?))
 }
 
 async fn records_read(replica: &Running) -> Result<f64> {

@@ -21,8 +21,8 @@ const ON_THE_WAY: usize = 5_000;
 const MIB: f64 = 1024.0 * 1024.0;
 const RSS_MAX_MIB: f64 = 1024.0;
 const RESTART_MAX_MS: f64 = 2_000.0;
-/// The goal says seconds; a minute is none any more.
-const NEW_MAX_MS: f64 = 60_000.0;
+/// The goal says seconds; half a minute is none any more.
+const NEW_MAX_MS: f64 = 30_000.0;
 /// A read of ours beside a read of the store.
 const TIMES_MAX: f64 = 2.0;
 
@@ -43,13 +43,12 @@ pub(crate) async fn measure(ground: &Ground, args: &Args) -> Result<Vec<Number>>
     let again: Measured = process(args, "replica", &file).await?;
     let store = folder.path().join("store/replica.redb");
     let size = std::fs::metadata(&store)?.len();
-    let own: f64 = process(args, "store", &store).await?;
     world.close().await?;
     ensure!(again.records_read == 0.0, "{} records were read again", again.records_read);
     let (orders, rss) = (args.orders, new.peak_rss.max(again.peak_rss) as f64 / MIB);
-    let p99 = again.point_read_p99_us;
+    let (p99, own) = (again.point_read_p99_us, again.store_p99_us);
     let told = format!("{orders} orders, a store of {:.0} MiB, peaks", size as f64 / MIB);
-    let times = format!("{p99:.1} us, the store alone {own:.1} us, {} reads", args.reads);
+    let times = format!("{p99:.1} us, the store alone {own:.1} us, {} reads of each", args.reads);
     let read = format!("{orders} states by a new replica, ms until it is ready");
     let restart = "from the checkpoint, ms until it is ready, no record read again".to_owned();
     Ok(vec![

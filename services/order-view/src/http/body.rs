@@ -1,5 +1,7 @@
 //! The JSON that goes out of the front door. It decides nothing.
 
+use std::collections::HashMap;
+
 use millrace::Fault;
 use schemas::history::{Fact, Facts, Status, Summary};
 use schemas::{CustomerId, Money, OrderId, OrderLine, ShortLine, StoreId, Timestamp};
@@ -69,6 +71,9 @@ pub(super) struct OrderBody {
     settled: bool,
     /// How many facts are known; give it as `version` to wait for more.
     version: usize,
+    /// Why what was said last is not folded: this is how the order stood before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<String>,
     /// What was said, causes before effects.
     history: Vec<FactBody>,
 }
@@ -110,6 +115,9 @@ pub(super) struct ListedBody {
     updated_at: Timestamp,
     /// How many facts are known.
     version: i64,
+    /// Why what was said last is not folded: this is how the order stood before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<String>,
 }
 
 /// A page of orders.
@@ -122,7 +130,7 @@ pub(super) struct OrdersPage {
 }
 
 impl OrderBody {
-    pub(super) fn of(order_id: OrderId, facts: &Facts) -> Self {
+    pub(super) fn of(order_id: OrderId, facts: &Facts, stale: Option<String>) -> Self {
         let summary = facts.summary();
         let Summary { status, customer, store, lines, total, missing, reason, settled, .. } =
             summary;
@@ -140,6 +148,7 @@ impl OrderBody {
             reason,
             settled,
             version: facts.iter().len(),
+            stale,
             history: facts.iter().map(FactBody::of).collect(),
         }
     }
@@ -160,16 +169,24 @@ impl FactBody {
 }
 
 impl OrdersPage {
-    pub(super) fn of(listed: Vec<Listed>, limit: usize) -> Result<Self, Fault> {
+    pub(super) fn of(
+        listed: Vec<Listed>,
+        mut stale: HashMap<String, String>,
+        limit: usize,
+    ) -> Result<Self, Fault> {
         let last = listed.last().filter(|_| listed.len() == limit);
         let next_cursor = last.map(|listed| OrderId::new(listed.order_id));
-        let items = listed.into_iter().map(ListedBody::of).collect::<Result<_, _>>()?;
+        let item = |listed: Listed| {
+            let stale = stale.remove(&listed.order_id.to_string());
+            ListedBody::of(listed, stale)
+        };
+        let items = listed.into_iter().map(item).collect::<Result<_, _>>()?;
         Ok(Self { items, next_cursor })
     }
 }
 
 impl ListedBody {
-    fn of(listed: Listed) -> Result<Self, Fault> {
+    fn of(listed: Listed, stale: Option<String>) -> Result<Self, Fault> {
         Ok(Self {
             order_id: OrderId::new(listed.order_id),
             total: listed.total()?,
@@ -177,6 +194,7 @@ impl ListedBody {
             closed_at: listed.closed_at(),
             updated_at: listed.updated_at(),
             version: listed.version(),
+            stale,
             status: listed.status,
             customer_id: listed.customer_id,
             store_id: listed.store_id,

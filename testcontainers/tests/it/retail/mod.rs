@@ -7,6 +7,7 @@ mod partner;
 mod query;
 mod repair;
 mod shop;
+mod stale;
 mod stories;
 
 use shop::Shop;

@@ -1,0 +1,208 @@
+//! A view of many facts, made anew beside its live rows: how fast, what whoever is live notices of it,
+//! and whether the rows are the same.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use harness::{Ground, World, eventually};
+use millrace::admin::RawRecord;
+use millrace::control::{Build, Command, Kind, Operator, OpsTopics, Place};
+use schemas::topics;
+use sqlx::Row;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::facts::{FACTS, Facts, READ};
+use super::states::order;
+use super::{Args, Number};
+
+const VIEW: &str = "order-view";
+/// A consumer that commits one record at a time is timed over so many, after some that count not.
+const ALONE: i64 = 10_000;
+const WARM: i64 = 2_000;
+/// New orders in each second while it is measured what they notice.
+const RATE: u32 = 50;
+const CALM: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_secs(900);
+const TIMES_MIN: f64 = 10.0;
+const SLOWER_MAX: f64 = 1.2;
+
+pub(crate) async fn measure(ground: &Ground, args: &Args) -> Result<Vec<Number>> {
+    let world = World::on(ground)?;
+    let made: Vec<_> = READ.into_iter().chain([topics::ORDER_STATE]).collect();
+    world.create_topics(&made).await?;
+    let facts = Facts::new(&world).await?;
+    facts.fill(args.facts / FACTS).await?;
+    let records = facts.records().await?;
+    eprintln!("{records} records of {} facts are in the topics", args.facts);
+    let alone = alone(&world).await?;
+    let view = world.mount(order_view::service()).await?;
+    let (left, began) = (records - folded(&world, "millrace").await?, Instant::now());
+    until_folded(&world, "millrace", records).await?;
+    let live = left as f64 / began.elapsed().as_secs_f64();
+    let scene = Scene { world: &world, facts: &facts };
+    let stop = CancellationToken::new();
+    let (calm, ()) = tokio::join!(scene.place(args.facts, &stop), async {
+        tokio::time::sleep(CALM).await;
+        stop.cancel();
+    });
+    let before = digest(&world, None).await?;
+    let stop = CancellationToken::new();
+    let (beside, took) = tokio::join!(scene.place(args.facts * 2, &stop), async {
+        let took = scene.rebuild().await;
+        stop.cancel();
+        took
+    });
+    let (calm, beside, (rebuilt, took)) = (calm?, beside?, took?);
+    let all = facts.records().await?;
+    until_folded(&world, "millrace", all).await?;
+    until_folded(&world, "build_2", all).await?;
+    let (now, anew) = (digest(&world, None).await?, digest(&world, Some("build_2")).await?);
+    ensure!(now != before, "the new orders are not in the view");
+    view.stop().await?;
+    world.close().await?;
+    let rate = rebuilt as f64 / took.as_secs_f64();
+    let told = format!(
+        "{rate:.0} records/s beside live traffic, {alone:.0} committed one at a time; live {live:.0}"
+    );
+    let notice = format!("{:.1} ms beside the rebuild, {:.1} ms without", beside * 1e3, calm * 1e3);
+    let same = format!("{rebuilt} records, some twice, some late, one topic ahead of the other");
+    Ok(vec![
+        Number::at_least("rebuild_times_one_at_a_time", rate / alone, TIMES_MIN, told),
+        Number::new("live_p99_beside_rebuild", beside / calm, SLOWER_MAX, notice),
+        Number::new("rows_differ_after_rebuild", f64::from(u8::from(now != anew)), 0.0, same),
+    ])
+}
+
+/// Records that a view folds in a second when each has a commit of its own.
+async fn alone(world: &World) -> Result<f64> {
+    let mut config = world.config(VIEW).await?;
+    config.consume.batch_records_max = 1;
+    let view = millrace::mount(order_view::service(), config).await?;
+    until_folded(world, "millrace", WARM).await?;
+    let (began, first) = (Instant::now(), folded(world, "millrace").await?);
+    until_folded(world, "millrace", first + ALONE).await?;
+    let done = folded(world, "millrace").await? - first;
+    let rate = done as f64 / began.elapsed().as_secs_f64();
+    view.stop().await?;
+    Ok(rate)
+}
+
+struct Scene<'a> {
+    world: &'a World,
+    facts: &'a Facts<'a>,
+}
+
+impl Scene<'_> {
+    /// Places orders at a steady rate until it is told to stop: the 99th percentile of the time until
+    /// what an order amounts to is on its topic.
+    async fn place(&self, first: u32, stop: &CancellationToken) -> Result<f64> {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
+        let mut placed = HashMap::new();
+        for number in first.. {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = ticks.tick() => {}
+            }
+            placed.insert(order(number).to_string(), OffsetDateTime::now_utc());
+            self.facts.place(number).await?;
+        }
+        let keys: Vec<&String> = placed.keys().collect();
+        let took = eventually(PATIENCE, "every order is told of", async || {
+            let mut db = self.world.database(VIEW).await.map_err(|error| error.to_string())?;
+            let rows = sqlx::query(
+                "SELECT key, min(sent_at) FROM millrace.outbox
+                 WHERE key = ANY($1) AND sent_at IS NOT NULL GROUP BY key",
+            )
+            .bind(&keys)
+            .fetch_all(&mut db)
+            .await
+            .map_err(|error| error.to_string())?;
+            let took = |row: &sqlx::postgres::PgRow| {
+                let (key, sent): (String, OffsetDateTime) = (row.get(0), row.get(1));
+                placed.get(&key).map(|at| (sent - *at).as_seconds_f64())
+            };
+            match rows.len() == placed.len() {
+                true => Ok(rows.iter().filter_map(took).collect::<Vec<f64>>()),
+                false => Err(format!("{} of {}", rows.len(), placed.len())),
+            }
+        });
+        let mut took = took.await?;
+        took.sort_by(f64::total_cmp);
+        took.get(took.len() * 99 / 100).copied().context("no order was placed")
+    }
+
+    /// Asks for a build by the same code, and waits until it has caught up: how many records, and how
+    /// long it took.
+    async fn rebuild(&self) -> Result<(i64, Duration)> {
+        let (admin, mut to) = (self.world.admin().await?, vec![]);
+        for topic in READ {
+            for mark in admin.watermarks(&self.world.topic(topic)).await? {
+                let (topic, partition) = (topic.name.to_owned(), mark.partition);
+                to.push(Place { topic, partition, offset: mark.high });
+            }
+        }
+        let records = to.iter().map(|place| place.offset).sum();
+        let mut db = self.world.database(VIEW).await?;
+        let live = "SELECT fold FROM millrace.projection WHERE state = 'live'";
+        let fold = sqlx::query_scalar(live).fetch_one(&mut db).await?;
+        let group = format!("{}retail.{VIEW}", self.world.prefix());
+        let operator = Operator {
+            id: Uuid::now_v7(),
+            group: group.clone(),
+            issued_at: OffsetDateTime::now_utc().format(&Rfc3339)?,
+            by: "a benchmark".to_owned(),
+            reason: "to see how long it takes".to_owned(),
+        };
+        let kind = Kind::Projection { action: Build::Rebuild { fold, to, records } };
+        let payload = Some(serde_json::to_vec(&Command { operator, kind })?);
+        let topic = format!("{}{}", self.world.prefix(), OpsTopics::of("retail").commands);
+        let record = RawRecord { key: Some(group.into_bytes()), payload, ..RawRecord::default() };
+        admin.produce(&topic, record).await?;
+        let began = Instant::now();
+        eventually(PATIENCE, "the build has caught up", async || {
+            let caught = "SELECT count(*) FROM millrace.projection WHERE caught_up_at IS NOT NULL
+                          AND state = 'building'";
+            let mut db = self.world.database(VIEW).await.map_err(|error| error.to_string())?;
+            let caught = sqlx::query_scalar::<_, i64>(caught).fetch_one(&mut db).await;
+            if caught.is_ok_and(|count| count == 1) { Ok(()) } else { Err("not yet".to_owned()) }
+        })
+        .await?;
+        Ok((records, began.elapsed()))
+    }
+}
+
+/// Waits until a set of tables knows so many records.
+async fn until_folded(world: &World, schema: &str, records: i64) -> Result<()> {
+    let began = Instant::now();
+    let mut ticks = tokio::time::interval(LOOK_EVERY * 10);
+    loop {
+        ticks.tick().await;
+        let folded = folded(world, schema).await?;
+        if folded >= records {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < PATIENCE, "{schema} has folded {folded} of {records}");
+    }
+}
+
+async fn folded(world: &World, schema: &str) -> Result<i64> {
+    let mut db = world.database(VIEW).await?;
+    // The schema is one of ours.
+    let sum = format!("SELECT COALESCE(sum(next_offset), 0)::bigint FROM {schema}.view_position");
+    Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sum)).fetch_one(&mut db).await.unwrap_or(0))
+}
+
+/// A fingerprint of the rows: the live ones, or those of a build.
+async fn digest(world: &World, build: Option<&str>) -> Result<String> {
+    let mut db = world.database(VIEW).await?;
+    if let Some(schema) = build {
+        let path = format!("SET search_path = {schema}, public");
+        sqlx::query(sqlx::AssertSqlSafe(path)).execute(&mut db).await?;
+    }
+    Ok(order_view::digest(&mut db).await?)
+}
