@@ -180,6 +180,12 @@ impl Service {
         self.room.as_ref().is_some_and(|room| room.is_view())
     }
 
+    /// Whether it keeps records as they were written, without reading what they say.
+    pub fn is_keeper(&self) -> bool {
+        let facts = self.room.as_ref().map(|room| room.facts()).unwrap_or_default();
+        facts.iter().any(|read| read.schema.is_none())
+    }
+
     /// Whether it answers from a copy of a topic, without database and consumer group.
     pub fn is_replica(&self) -> bool {
         self.replica.is_some()

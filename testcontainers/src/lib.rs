@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use eventually::eventually;
-pub use ground::{Builder, Ground, GroundKind, Part};
+pub use ground::{Builder, Ground, GroundKind, Part, SlowDisk};
 pub use home::{Folder, Home};
 pub use otlp::{SpanRecord, Traces};
 pub use ports::free_port;

@@ -143,6 +143,7 @@ impl<'a> Collector<'a> {
             group: format!("{}{}.{name}", self.world.prefix(), domain(service)),
             reads: service.reads().iter().map(|(fact, topic)| pair(fact, topic.name)).collect(),
             is_view: service.is_view(),
+            is_keeper: service.is_keeper(),
             inbox: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.inbox AS t").await?,
             last_versions: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.last_version AS t")
                 .await?,

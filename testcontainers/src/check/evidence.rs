@@ -101,6 +101,8 @@ pub struct Books {
     pub reads: Vec<Reads>,
     /// It keeps positions instead of an inbox.
     pub is_view: bool,
+    /// It keeps records as they were written, without reading what they say.
+    pub is_keeper: bool,
     /// Facts that arrived.
     pub inbox: Vec<InboxRow>,
     /// The last version applied for each key.
@@ -265,6 +267,8 @@ pub struct Poison {
     /// The services that must refuse it; `None` means whoever reads its type, or its whole topic
     /// when it has none. A reader that is not named takes it for good.
     pub refused_by: Option<Vec<String>>,
+    /// Only what it says is wrong: whoever keeps records as they were written takes it.
+    pub of_datum: bool,
 }
 
 /// A call that reached an outside partner, as the partner noted it.

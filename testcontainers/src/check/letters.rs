@@ -71,11 +71,15 @@ pub(super) fn refuses(index: &Index<'_>, books: &Books, poison: &Poison) -> bool
         return named.contains(&books.service);
     }
     let record = record_at(index, &(poison.topic.clone(), poison.partition, poison.offset));
-    let name = record.and_then(|record| record.header("ce_type"));
-    books
-        .reads
-        .iter()
-        .any(|(fact, topic)| *topic == poison.topic && name.is_none_or(|name| name == fact))
+    looks_into(books, poison, record.and_then(|record| record.header("ce_type")))
+}
+
+/// Whether a service reads what is wrong with a bad record of this type, or of none.
+fn looks_into(books: &Books, poison: &Poison, name: Option<&str>) -> bool {
+    let reads = |(fact, topic): &(String, String)| {
+        *topic == poison.topic && name.is_none_or(|name| name == fact)
+    };
+    books.reads.iter().any(reads) && !(poison.of_datum && books.is_keeper)
 }
 
 fn of_one_record(
@@ -179,4 +183,32 @@ fn record_at<'a>(index: &Index<'a>, place: &Place) -> Option<&'a Logged> {
 
 fn told((topic, partition, offset): &Place) -> String {
     format!("{topic}/{partition}@{offset}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_keeps_records_as_they_are_refuses_none_for_what_it_says() {
+        let books = |is_keeper| Books {
+            reads: vec![("Placed".to_owned(), "orders".to_owned())],
+            is_keeper,
+            ..Books::default()
+        };
+        let bad = |of_datum| Poison {
+            topic: "orders".to_owned(),
+            partition: 0,
+            offset: 0,
+            key: None,
+            value: None,
+            headers: String::new(),
+            refused_by: None,
+            of_datum,
+        };
+        assert!(looks_into(&books(false), &bad(true), Some("Placed")));
+        assert!(!looks_into(&books(true), &bad(true), Some("Placed")));
+        assert!(looks_into(&books(true), &bad(false), None));
+        assert!(!looks_into(&books(false), &bad(false), Some("Paid")));
+    }
 }

@@ -97,13 +97,27 @@ impl EventFault {
         let value = record.payload.as_deref().map(sha256);
         let headers = digest_of_headers(&record.headers);
         let (partition, offset) = admin.produce(&topic, record).await?;
-        let (topic, refused_by) = (self.topic.clone(), None);
-        field.plant(Poison { topic, partition, offset, key, value, headers, refused_by });
+        field.plant(Poison {
+            topic: self.topic.clone(),
+            partition,
+            offset,
+            key,
+            value,
+            headers,
+            refused_by: None,
+            of_datum: self.bad.is_of_datum(),
+        });
         Ok(Outcome::Injected)
     }
 }
 
 impl BadEvent {
+    /// Whether the frame around what it says is whole.
+    fn is_of_datum(self) -> bool {
+        use BadEvent::{Absurd, TooLarge, Trailing, Truncated, UnknownSchema};
+        matches!(self, Truncated | Trailing | UnknownSchema | TooLarge | Absurd)
+    }
+
     /// All of them.
     pub const ALL: [Self; 16] = [
         Self::Empty,

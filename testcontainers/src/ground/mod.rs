@@ -1,6 +1,7 @@
 //! The ground: a broker, a schema registry and PostgreSQL, started together, proved ready, and gone
 //! without a trace when it is stopped or its owner dies. It knows nothing of what runs on it.
 
+mod builder;
 mod embedded;
 mod java;
 mod kafka;
@@ -11,8 +12,7 @@ mod registry;
 mod server;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +29,9 @@ use postgres::Postgres;
 use registry::Registry;
 use server::Server;
 
+pub use builder::Builder;
 pub use kind::GroundKind;
+pub use postgres::SlowDisk;
 
 /// Joining a group of the mock broker takes a part of this.
 const REWIND: Duration = Duration::from_secs(15);
@@ -43,99 +45,6 @@ pub enum Part {
     Registry,
     /// PostgreSQL.
     Postgres,
-}
-
-/// How a ground is to be started.
-pub struct Builder {
-    kind: Option<GroundKind>,
-    data: Option<PathBuf>,
-    home: Option<Home>,
-    doors: usize,
-    progress: Progress,
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Builder");
-        shown.field("kind", &self.kind).field("data", &self.data).finish_non_exhaustive()
-    }
-}
-
-impl Builder {
-    /// This kind, whatever the machine offers.
-    #[must_use]
-    pub fn kind(mut self, kind: GroundKind) -> Self {
-        self.kind = Some(kind);
-        self
-    }
-
-    /// Keeps the data in this folder from one start to the next. The embedded broker and registry
-    /// keep nothing.
-    #[must_use]
-    pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.data = Some(folder.into());
-        self
-    }
-
-    /// Fetches into and runs in another place than [`Home::locate`] says.
-    #[must_use]
-    pub fn home(mut self, home: Home) -> Self {
-        self.home = Some(home);
-        self
-    }
-
-    /// Lets so many clients reach the native broker through a proxy each.
-    #[must_use]
-    pub fn proxied_clients(mut self, count: usize) -> Self {
-        self.doors = count;
-        self
-    }
-
-    /// Hears one line for each step that a person may have to wait for.
-    #[must_use]
-    pub fn progress(mut self, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        self.progress = Arc::new(progress);
-        self
-    }
-
-    /// Starts everything side by side and returns when all of it is ready.
-    ///
-    /// # Errors
-    /// When a part is missing and cannot be fetched, or does not become ready: says which, with
-    /// the end of its log.
-    pub async fn start(self) -> Result<Ground> {
-        let progress = self.progress;
-        let kind = match self.kind {
-            Some(kind) => kind,
-            None => {
-                let (kind, reason) = GroundKind::choose()?;
-                progress(&format!("ground: {kind}, {reason}"));
-                kind
-            }
-        };
-        let home = self.home.map_or_else(Home::locate, Ok)?;
-        let folder = match &self.data {
-            Some(path) => Home::kept_folder(path)?,
-            None => home.run_folder()?,
-        };
-        let kept = folder.kept();
-        let of = |part: &str| folder.path().join(part);
-        let postgres = async {
-            let postgres = Postgres::start(&home, &of("postgres"), kept, &progress).await?;
-            postgres.until_ready().await.map(|()| postgres)
-        };
-        let events = async {
-            match kind {
-                GroundKind::Native => {
-                    native(&home, folder.path(), kept, self.doors, &progress).await
-                }
-                GroundKind::Embedded => embedded(),
-            }
-        };
-        let (postgres, events) = tokio::try_join!(postgres, events)?;
-        let folder = Mutex::new(Some(folder));
-        Ok(Ground(Arc::new(Inner { kind, events, postgres, folder, kept })))
-    }
 }
 
 /// Everything that runs under a world. Clones are the same ground; it is gone with the last.
@@ -162,7 +71,7 @@ enum Events {
 impl Ground {
     /// A ground of the kind that the machine offers, with nothing kept.
     pub fn builder() -> Builder {
-        Builder { kind: None, data: None, home: None, doors: 0, progress: Arc::new(|_| ()) }
+        Builder::new()
     }
 
     /// Starts a ground of this kind.
@@ -322,6 +231,14 @@ impl Ground {
             (Part::Registry, Events::Native(_, registry)) => registry.until_ready().await,
             _ => self.0.postgres.until_ready().await,
         }
+    }
+
+    /// The process of a part; all others of it descend from that one.
+    ///
+    /// # Errors
+    /// When this ground has no process for it.
+    pub async fn process_id(&self, part: Part) -> Result<u32> {
+        Ok(self.server(part)?.process_id().await)
     }
 
     /// Lets a part stand still with its connections open, as a machine does that swaps or hangs.

@@ -41,6 +41,40 @@ const SETTINGS: [&str; 11] = [
     "log_line_prefix=%d ",
 ];
 
+/// As in production, but for what a small machine cannot spare.
+const DURABLE: [&str; 3] = ["fsync=on", "max_wal_size=4GB", "checkpoint_timeout=30min"];
+
+/// A library that stands before the system's and lets each sync take a time of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlowDisk {
+    /// Loaded first by every process of PostgreSQL; they must be able to read it.
+    pub library: PathBuf,
+    /// How long each sync takes; nothing is brought to the real disk.
+    pub sync: Duration,
+}
+
+/// How the server treats its disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Disk {
+    /// The data are thrown away at the end, and a crash of the machine may spoil them.
+    #[default]
+    ThrownAway,
+    /// They are kept from one start to the next.
+    Kept,
+    /// Each commit is brought to the disk, or to one that takes so long.
+    Synced(Option<SlowDisk>),
+}
+
+impl Disk {
+    fn settings(&self) -> &'static [&'static str] {
+        match self {
+            Self::ThrownAway => &THROW_AWAY,
+            Self::Kept => &[],
+            Self::Synced(_) => &DURABLE,
+        }
+    }
+}
+
 /// A server to make databases on.
 #[derive(Debug)]
 pub(crate) struct Postgres {
@@ -53,7 +87,7 @@ impl Postgres {
     pub(crate) async fn start(
         home: &Home,
         folder: &Path,
-        kept: bool,
+        disk: &Disk,
         progress: &Progress,
     ) -> Result<Self> {
         if let Some(url) = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()) {
@@ -68,15 +102,19 @@ impl Postgres {
             initdb(&bin, folder, &data, user).await?;
         }
         let port = free_port()?;
-        let settings = SETTINGS.iter().chain(if kept { &[][..] } else { &THROW_AWAY[..] });
+        let settings = SETTINGS.iter().chain(disk.settings());
         let mut launch = Launch::new(bin.join("postgres"), folder.join("postgres.log"))
             .args(["-D".into(), data.into_os_string(), "-p".into(), port.to_string().into()])
             .args(settings.flat_map(|setting| ["-c", setting]))
             .folder("/")
             .user(user)
             .orphan_signal(Signal::Quit);
-        if !kept {
+        if *disk != Disk::Kept {
             launch = launch.orphan_folder(folder);
+        }
+        if let Disk::Synced(Some(SlowDisk { library, sync })) = disk {
+            launch = launch.env("LD_PRELOAD", library);
+            launch = launch.env("SLOW_DISK_SYNC_MICROS", sync.as_micros().to_string());
         }
         let server = Some(Server::start("PostgreSQL", launch, Signal::Interrupt)?);
         let admin = PgConnectOptions::new_without_pgpass()

@@ -50,6 +50,10 @@ impl Server {
         self.process.lock().await.log().to_owned()
     }
 
+    pub(crate) async fn process_id(&self) -> u32 {
+        self.process.lock().await.id()
+    }
+
     pub(crate) async fn freeze(&self) {
         self.process.lock().await.signal(Signal::Stop);
     }

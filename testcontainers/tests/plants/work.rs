@@ -199,6 +199,7 @@ pub(crate) fn bad_record(record: &Record, refused_by: Option<Vec<String>>) -> Po
         value: record.payload.as_deref().map(sha256),
         headers: digest_of_headers(&record.headers),
         refused_by,
+        of_datum: true,
     }
 }
 

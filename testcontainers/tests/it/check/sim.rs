@@ -59,6 +59,7 @@ impl Sim {
                 group: format!("retail.{name}"),
                 reads: reads.collect(),
                 is_view: name == "order-view",
+                is_keeper: service.is_keeper(),
                 ..Books::default()
             });
             let letters = format!("retail.{name}.dlq.v1");
@@ -277,6 +278,7 @@ impl Sim {
             value: record.payload.as_deref().map(sha256),
             headers: digest_of_headers(&record.headers),
             refused_by: Some(vec!["stock".to_owned()]),
+            of_datum: true,
         };
         self.evidence.poisons.push(poison);
         self.bury("stock", topic, &Logged { partition, offset, ..record }, id, "undecodable");

@@ -161,6 +161,7 @@ fn redriven(sim: &mut Sim, placed: &Said) {
         value: record.payload.as_deref().map(sha256),
         headers: harness::check::digest_of_headers(&record.headers),
         refused_by: Some(vec!["stock".to_owned()]),
+        of_datum: true,
     };
     sim.evidence.poisons.push(poison);
     sim.bury("stock", topic, &record, placed.id, "poison");
