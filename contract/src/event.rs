@@ -41,6 +41,12 @@ pub trait Event: Sized + Clone + Send + Sync + fmt::Debug + 'static {
         bytes
     }
 
+    /// Appends what a record's payload holds: the frame with the registry's schema id, and the datum.
+    fn write_framed(&self, schema_id: u32, out: &mut Vec<u8>) {
+        crate::frame::begin(schema_id, out);
+        self.encode(&mut Writer::new(out));
+    }
+
     /// Reads a whole datum strictly: nothing may be missing, nothing may be left over.
     fn from_datum(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes)?;

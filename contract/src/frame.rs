@@ -14,10 +14,15 @@ pub enum FrameError {
 /// Puts the prefix before a datum.
 pub fn frame(schema_id: u32, datum: &[u8]) -> Vec<u8> {
     let mut framed = Vec::with_capacity(datum.len() + 5);
-    framed.push(0);
-    framed.extend_from_slice(&schema_id.to_be_bytes());
+    begin(schema_id, &mut framed);
     framed.extend_from_slice(datum);
     framed
+}
+
+/// Appends the prefix; the datum follows.
+pub(crate) fn begin(schema_id: u32, out: &mut Vec<u8>) {
+    out.push(0);
+    out.extend_from_slice(&schema_id.to_be_bytes());
 }
 
 /// Takes the prefix off: the schema id and the datum.

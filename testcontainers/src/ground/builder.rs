@@ -101,7 +101,9 @@ impl Builder {
         let kept = folder.kept();
         let of = |part: &str| folder.path().join(part);
         let disk = match self.synced {
-            Some(_) if kept => bail!("data that are kept cannot be thrown away after a measurement"),
+            Some(_) if kept => {
+                bail!("data that are kept cannot be thrown away after a measurement")
+            }
             Some(disk) => Disk::Synced(disk),
             None if kept => Disk::Kept,
             None => Disk::ThrownAway,

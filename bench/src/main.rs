@@ -1,0 +1,88 @@
+//! `bench`: each goal as a ratio of one run, beside the peer or the limit it is measured against. The
+//! sides of a comparison take turns, because absolute times are those of the machine.
+
+mod goals;
+mod machine;
+mod meter;
+mod order;
+mod peers;
+mod results;
+mod rounds;
+mod verdict;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+
+use verdict::Verdict;
+
+/// A goal was missed.
+const MISSED: u8 = 10;
+
+/// Each goal as a ratio of one run.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Fewer rounds of less work.
+    #[arg(long)]
+    quick: bool,
+    /// Only these goals, by the beginning of their names.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// A table, or one object for each goal.
+    #[arg(short, long, value_enum, default_value_t = Form::Table)]
+    output: Form,
+    /// Where every round is kept.
+    #[arg(long, default_value = "bench/results", value_name = "FOLDER")]
+    results: PathBuf,
+}
+
+/// How verdicts are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people.
+    Table,
+    /// One JSON object on each line.
+    Ndjson,
+}
+
+/// How much is done.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    /// Rounds that count; one more comes before them.
+    rounds: usize,
+    /// What is done in a round is divided by this.
+    less: u32,
+}
+
+impl Args {
+    fn size(&self) -> Size {
+        match self.quick {
+            true => Size { rounds: 3, less: 4 },
+            false => Size { rounds: 7, less: 1 },
+        }
+    }
+
+    /// Whether somebody asked for one of these goals.
+    fn wants(&self, goals: &[&str]) -> bool {
+        let named = |goal: &&str| self.only.iter().any(|only| goal.starts_with(only.as_str()));
+        self.only.is_empty() || goals.iter().any(named)
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    millrace::contract::prepare();
+    let args = Args::parse();
+    let measured = tokio::select! {
+        measured = goals::measure(&args) => measured,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    let verdicts = measured?;
+    if args.output == Form::Table {
+        println!("{}", verdict::table(&verdicts));
+    }
+    let pass = verdicts.iter().all(Verdict::passes);
+    Ok(if pass { ExitCode::SUCCESS } else { ExitCode::from(MISSED) })
+}

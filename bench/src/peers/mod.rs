@@ -1,0 +1,147 @@
+//! Others, written as their own communities would write them, at the same work: a paid order becomes a
+//! sale, with an inbox, the sale's row and an outbox in one transaction, and the sale is announced.
+
+pub(crate) mod bare;
+pub(crate) mod per_message;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use millrace::Event;
+use millrace::contract::{frame, unframe};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
+use schemas::{PaymentAccepted, SaleConfirmed, SaleId};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Where a peer works.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) bootstrap: String,
+    pub(crate) group: String,
+    /// Payments, on the broker.
+    pub(crate) read: String,
+    /// Sales, on the broker.
+    pub(crate) write: String,
+    pub(crate) database: String,
+    /// The registry's id of what is announced.
+    pub(crate) schema: u32,
+}
+
+/// A payment as it came.
+pub(crate) struct Paid {
+    pub(crate) id: Uuid,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) fact: PaymentAccepted,
+}
+
+/// A sale as it is announced.
+pub(crate) struct Sold {
+    pub(crate) id: Uuid,
+    pub(crate) key: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) cause: Uuid,
+}
+
+impl Paid {
+    pub(crate) fn read(message: &BorrowedMessage<'_>) -> Result<Self> {
+        let headers = message.headers().context("no headers")?;
+        let id = headers.iter().find(|header| header.key == "ce_id").and_then(|it| it.value);
+        let (_, datum) = unframe(message.payload().context("no payload")?)?;
+        Ok(Self {
+            id: std::str::from_utf8(id.context("no id")?)?.parse()?,
+            partition: message.partition(),
+            offset: message.offset(),
+            fact: PaymentAccepted::from_datum(datum)?,
+        })
+    }
+
+    /// The articles as the sale's row has them.
+    pub(crate) fn lines(&self) -> Result<Value> {
+        Ok(serde_json::to_value(&self.fact.lines)?)
+    }
+
+    pub(crate) fn sale(&self) -> SaleId {
+        SaleId::of(self.fact.order_id)
+    }
+
+    pub(crate) fn sold(&self, schema: u32) -> Sold {
+        let fact = &self.fact;
+        let sold = SaleConfirmed {
+            order_id: fact.order_id,
+            sale_id: self.sale(),
+            customer_id: fact.customer_id.clone(),
+            store_id: fact.store_id.clone(),
+            total: fact.amount,
+        };
+        Sold {
+            id: Uuid::now_v7(),
+            key: fact.order_id.to_string(),
+            payload: frame(schema, &sold.to_datum()),
+            cause: self.id,
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn consumer(&self) -> Result<BaseConsumer> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("group.id", &self.group)
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.commit.interval.ms", "1000")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("queued.min.messages", "2000")
+            .create()?;
+        consumer.subscribe(&[&self.read])?;
+        Ok(consumer)
+    }
+
+    pub(crate) fn producer(&self) -> Result<FutureProducer> {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "0")
+            .create()?;
+        Ok(producer)
+    }
+
+    /// Hands a sale to the producer; somebody awaits the acknowledgement.
+    pub(crate) fn send(&self, producer: &FutureProducer, sold: &Sold) -> Result<DeliveryFuture> {
+        let headers = [
+            ("ce_specversion", "1.0"),
+            ("ce_id", &sold.id.to_string()),
+            ("ce_type", SaleConfirmed::NAME),
+            ("ce_subject", &sold.key),
+            ("ce_causationid", &sold.cause.to_string()),
+            ("content-type", "application/avro"),
+        ];
+        let insert = |all: OwnedHeaders, (key, value): &(&str, &str)| {
+            all.insert(Header { key, value: Some(*value) })
+        };
+        let headers = headers.iter().fold(OwnedHeaders::new(), insert);
+        let mut record = FutureRecord::to(&self.write).key(&sold.key).payload(&sold.payload);
+        record = record.headers(headers);
+        loop {
+            match producer.send_result(record) {
+                Ok(delivery) => return Ok(delivery),
+                Err((error, returned)) => {
+                    let full = rdkafka::types::RDKafkaErrorCode::QueueFull;
+                    if error.rdkafka_error_code() != Some(full) {
+                        return Err(error.into());
+                    }
+                    record = returned;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What most services do: a transaction for each record, and a relay that looks at its outbox every
+//! fifty milliseconds.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use millrace::Event;
+use rdkafka::consumer::Consumer;
+use schemas::{SaleConfirmed, topics};
+use sqlx::{Connection, PgConnection, Row};
+use tokio_util::sync::CancellationToken;
+
+use super::{Paid, Place, Sold};
+
+const POLL_EVERY: Duration = Duration::from_millis(50);
+const RELAY_BATCH: i64 = 500;
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Works until it is told to stop.
+pub(crate) async fn run(place: Place, stop: CancellationToken) -> Result<()> {
+    tokio::try_join!(consume(&place, &stop), relay(&place, &stop)).map(drop)
+}
+
+async fn consume(place: &Place, stop: &CancellationToken) -> Result<()> {
+    let consumer = place.consumer()?;
+    let mut db = PgConnection::connect(&place.database).await?;
+    while !stop.is_cancelled() {
+        let polled = tokio::task::block_in_place(|| consumer.poll(PATIENCE));
+        let Some(message) = polled else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let message = message?;
+        let paid = Paid::read(&message)?;
+        handle(&mut db, &paid, &paid.sold(place.schema)).await?;
+        consumer.store_offset_from_message(&message)?;
+    }
+    Ok(())
+}
+
+async fn handle(db: &mut PgConnection, paid: &Paid, sold: &Sold) -> Result<()> {
+    let mut tx = db.begin().await?;
+    let new = sqlx::query(
+        r#"INSERT INTO millrace.inbox (event_id, topic, "partition", "offset")
+           VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"#,
+    )
+    .bind(paid.id)
+    .bind(topics::PAYMENT_EVENTS.name)
+    .bind(paid.partition)
+    .bind(paid.offset)
+    .execute(&mut *tx)
+    .await?;
+    if new.rows_affected() == 1 {
+        sqlx::query(
+            "INSERT INTO sale (order_id, sale_id, state, customer_id, store_id, lines, total,
+                 currency, confirmed_at)
+             VALUES ($1, $2, 'confirmed', $3, $4, $5, $6, $7, now()) ON CONFLICT DO NOTHING",
+        )
+        .bind(paid.fact.order_id.uuid())
+        .bind(paid.sale().uuid())
+        .bind(paid.fact.customer_id.as_str())
+        .bind(paid.fact.store_id.as_str())
+        .bind(paid.lines()?)
+        .bind(paid.fact.amount.minor())
+        .bind(paid.fact.amount.currency().to_string())
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
+                 correlation_id, causation_id, occurred_at)
+             VALUES ($1, 0, $2, $3, $4, 1, $5, $4, $6, now())",
+        )
+        .bind(sold.id)
+        .bind(topics::SALE_EVENTS.name)
+        .bind(SaleConfirmed::NAME)
+        .bind(&sold.key)
+        .bind(&sold.payload)
+        .bind(sold.cause)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+async fn relay(place: &Place, stop: &CancellationToken) -> Result<()> {
+    let producer = place.producer()?;
+    let mut db = PgConnection::connect(&place.database).await?;
+    let mut ticks = tokio::time::interval(POLL_EVERY);
+    while !stop.is_cancelled() {
+        ticks.tick().await;
+        let rows = sqlx::query(
+            "SELECT event_id, key, payload, causation_id FROM millrace.outbox
+             WHERE sent_at IS NULL ORDER BY id LIMIT $1",
+        )
+        .bind(RELAY_BATCH)
+        .fetch_all(&mut db)
+        .await?;
+        let sold: Vec<Sold> = rows
+            .iter()
+            .map(|row| Sold {
+                id: row.get(0),
+                key: row.get(1),
+                payload: row.get(2),
+                cause: row.get(3),
+            })
+            .collect();
+        if sold.is_empty() {
+            continue;
+        }
+        let sent =
+            sold.iter().map(|sold| place.send(&producer, sold)).collect::<Result<Vec<_>>>()?;
+        for delivery in sent {
+            delivery.await?.map_err(|(error, _)| error)?;
+        }
+        sqlx::query("UPDATE millrace.outbox SET sent_at = now() WHERE event_id = ANY($1)")
+            .bind(sold.iter().map(|sold| sold.id).collect::<Vec<_>>())
+            .execute(&mut db)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! Sides that take turns: their order rotates from round to round, the first round does not count, and
+//! a round in which the reference was disturbed is done again.
+
+use anyhow::Result;
+use serde::Serialize;
+
+/// A round whose reference is further from its median than this is done again.
+const DISTURBED: f64 = 0.3;
+
+/// What a side did in a round.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Sample {
+    /// Pieces of work in a second.
+    pub(crate) rate: f64,
+    /// Processor time of this process for each piece, in microseconds.
+    pub(crate) own_us: f64,
+    /// And of PostgreSQL's processes.
+    pub(crate) postgres_us: f64,
+}
+
+/// All rounds of a comparison.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rounds {
+    pub(crate) sides: Vec<&'static str>,
+    /// For each round a sample of each side.
+    pub(crate) samples: Vec<Vec<Sample>>,
+    /// Rounds that were done again.
+    pub(crate) redone: usize,
+}
+
+/// Median and quartiles.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) lower: f64,
+    pub(crate) median: f64,
+    pub(crate) upper: f64,
+}
+
+impl Sample {
+    /// Processor time for each piece, ours and PostgreSQL's.
+    pub(crate) fn cpu_us(self) -> f64 {
+        self.own_us + self.postgres_us
+    }
+}
+
+/// Lets the sides take turns. A round is disturbed by what the reference says, never by ours.
+pub(crate) async fn take_turns(
+    what: &str,
+    sides: &[&'static str],
+    reference: usize,
+    rounds: usize,
+    mut run: impl AsyncFnMut(usize) -> Result<Sample>,
+) -> Result<Rounds> {
+    let (mut samples, mut redone): (Vec<Vec<Sample>>, usize) = (vec![], 0);
+    for round in 0.. {
+        if samples.len() == rounds {
+            let Some(disturbed) = disturbed(&samples, reference).filter(|_| redone < rounds) else {
+                break;
+            };
+            samples.remove(disturbed);
+            redone += 1;
+        }
+        let mut taken = vec![Sample::default(); sides.len()];
+        for turn in 0..sides.len() {
+            let side = (round + turn) % sides.len();
+            taken[side] = run(side).await?;
+        }
+        if round > 0 {
+            samples.push(taken);
+        }
+        eprintln!("{what}: round {round} of {rounds}");
+    }
+    Ok(Rounds { sides: sides.to_vec(), samples, redone })
+}
+
+fn disturbed(samples: &[Vec<Sample>], reference: usize) -> Option<usize> {
+    let rates: Vec<f64> = samples.iter().map(|round| round[reference].rate).collect();
+    let median = Spread::of(&rates)?.median;
+    rates.iter().position(|rate| (rate / median - 1.0).abs() > DISTURBED)
+}
+
+impl Rounds {
+    /// One side over another, round by round.
+    pub(crate) fn ratios(&self, of: impl Fn(Sample) -> f64, side: usize, over: usize) -> Vec<f64> {
+        self.samples.iter().map(|round| of(round[side]) / of(round[over])).collect()
+    }
+
+    /// The median of something of a side.
+    pub(crate) fn median(&self, of: impl Fn(Sample) -> f64, side: usize) -> f64 {
+        let all: Vec<f64> = self.samples.iter().map(|round| of(round[side])).collect();
+        Spread::of(&all).map_or(f64::NAN, |spread| spread.median)
+    }
+}
+
+impl Spread {
+    /// `None` of nothing.
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = share * (sorted.len() - 1) as f64;
+            let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+            below + (above - below) * place.fract()
+        };
+        (!sorted.is_empty()).then(|| Self { lower: at(0.25), median: at(0.5), upper: at(0.75) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(rate: f64) -> Sample {
+        Sample { rate, ..Sample::default() }
+    }
+
+    #[test]
+    fn quartiles_lie_between_the_values() {
+        let spread = Spread::of(&[4.0, 1.0, 3.0, 2.0]).unwrap();
+        assert_eq!(spread, Spread { lower: 1.75, median: 2.5, upper: 3.25 });
+        assert_eq!(Spread::of(&[]), None);
+    }
+
+    #[tokio::test]
+    async fn the_first_round_does_not_count_and_the_order_rotates() {
+        let mut order = vec![];
+        let rounds = take_turns("t", &["a", "b"], 0, 2, async |side| {
+            order.push(side);
+            Ok(rate(1.0 + side as f64))
+        });
+        let rounds = rounds.await.unwrap();
+        assert_eq!(order, [0, 1, 1, 0, 0, 1]);
+        assert_eq!(rounds.samples.len(), 2);
+        assert_eq!(rounds.ratios(|it| it.rate, 1, 0), [2.0, 2.0]);
+    }
+
+    #[tokio::test]
+    async fn a_round_in_which_the_reference_was_disturbed_is_done_again() {
+        let mut round = 0;
+        let rounds = take_turns("t", &["ours", "reference"], 1, 3, async |side| {
+            round += usize::from(side == 1);
+            // Ours may be as slow as it is: it is never the reason.
+            let of_reference = if round == 3 { 10.0 } else { 100.0 };
+            Ok(rate(if side == 0 { round as f64 } else { of_reference }))
+        });
+        let rounds = rounds.await.unwrap();
+        assert_eq!((rounds.samples.len(), rounds.redone), (3, 1));
+        assert!(rounds.samples.iter().all(|round| round[1].rate == 100.0));
+    }
+}

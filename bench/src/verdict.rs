@@ -1,0 +1,93 @@
+//! What a goal came to: its ratio round by round, and whether the worse quartile holds.
+
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use crate::rounds::Spread;
+
+/// Which side of the target is the good one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Bound {
+    AtMost,
+    AtLeast,
+}
+
+/// A goal and what it came to.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) goal: &'static str,
+    pub(crate) ratio_median: f64,
+    pub(crate) ratio_lower_quartile: f64,
+    pub(crate) ratio_upper_quartile: f64,
+    pub(crate) bound: Bound,
+    pub(crate) target: f64,
+    /// The quartile that is further from the goal holds.
+    pub(crate) pass: bool,
+    pub(crate) detail: String,
+}
+
+impl Verdict {
+    pub(crate) fn new(
+        goal: &'static str,
+        ratios: &[f64],
+        bound: Bound,
+        target: f64,
+        detail: String,
+    ) -> Self {
+        let none = Spread { lower: f64::NAN, median: f64::NAN, upper: f64::NAN };
+        let Spread { lower, median, upper } = Spread::of(ratios).unwrap_or(none);
+        let pass = match bound {
+            Bound::AtMost => upper <= target,
+            Bound::AtLeast => lower >= target,
+        };
+        Self {
+            goal,
+            ratio_median: median,
+            ratio_lower_quartile: lower,
+            ratio_upper_quartile: upper,
+            bound,
+            target,
+            pass,
+            detail,
+        }
+    }
+
+    pub(crate) fn passes(&self) -> bool {
+        self.pass
+    }
+}
+
+/// For people.
+pub(crate) fn table(verdicts: &[Verdict]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["GOAL", "MEDIAN", "QUARTILES", "TARGET", "", "DETAIL"]);
+    for it in verdicts {
+        let sign = if it.bound == Bound::AtMost { "at most" } else { "at least" };
+        table.add_row([
+            it.goal.to_owned(),
+            format!("{:.2}", it.ratio_median),
+            format!("{:.2} to {:.2}", it.ratio_lower_quartile, it.ratio_upper_quartile),
+            format!("{sign} {}", it.target),
+            if it.pass { "holds" } else { "MISSED" }.to_owned(),
+            it.detail.clone(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worse_quartile_decides() {
+        let of = |bound, target| Verdict::new("g", &[1.0, 2.0, 3.0], bound, target, String::new());
+        assert!(of(Bound::AtMost, 2.5).pass);
+        assert!(!of(Bound::AtMost, 2.4).pass);
+        assert!(of(Bound::AtLeast, 1.5).pass);
+        assert!(!of(Bound::AtLeast, 1.6).pass);
+        assert!(!Verdict::new("g", &[], Bound::AtMost, 2.0, String::new()).pass);
+    }
+}
