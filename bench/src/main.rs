@@ -2,6 +2,7 @@
 //! sides of a comparison take turns, because absolute times are those of the machine.
 
 mod goals;
+mod hop;
 mod machine;
 mod meter;
 mod order;

@@ -1,6 +1,7 @@
 //! The goals, each beside what it is measured against.
 
 mod codec;
+mod growth;
 mod hop;
 
 use std::time::Duration;
@@ -28,6 +29,12 @@ pub(crate) async fn measure(args: &Args) -> Result<Vec<Verdict>> {
             ground.stop().await;
             all.extend(told(args, &format!("hop-{disk}"), measured?)?);
         }
+    }
+    if args.wants(&growth::GOALS) {
+        let ground = ground(Duration::ZERO).await?;
+        let measured = growth::measure(&ground, args.size()).await;
+        ground.stop().await;
+        all.extend(told(args, "growth", measured?)?);
     }
     Ok(all)
 }

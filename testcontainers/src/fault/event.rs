@@ -112,10 +112,14 @@ impl EventFault {
 }
 
 impl BadEvent {
-    /// Whether the frame around what it says is whole.
+    /// Whether only those refuse it who read what it says. What is copied keeps the datum of its
+    /// model, which has another key.
     fn is_of_datum(self) -> bool {
-        use BadEvent::{Absurd, TooLarge, Trailing, Truncated, UnknownSchema};
-        matches!(self, Truncated | Trailing | UnknownSchema | TooLarge | Absurd)
+        use BadEvent::{
+            Absurd, CrlfHeader, HugeHeader, TooLarge, Trailing, Truncated, UnknownSchema,
+        };
+        let headers = matches!(self, CrlfHeader | HugeHeader);
+        headers || matches!(self, Truncated | Trailing | UnknownSchema | TooLarge | Absurd)
     }
 
     /// All of them.

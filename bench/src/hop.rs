@@ -1,0 +1,188 @@
+//! The work of one hop: payments on a topic, and the database of sales.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use futures::StreamExt;
+use harness::{Ground, Part, World};
+use millrace::Event;
+use millrace::admin::RawRecord;
+use millrace::contract::frame;
+use schemas::{
+    CustomerId, Money, OrderCancelled, OrderId, OrderLine, PaymentAccepted, SaleCancelled,
+    SaleConfirmed, Sku, StoreId, topics,
+};
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::meter::Meter;
+use crate::peers::Place;
+use crate::rounds::Sample;
+
+const ON_THE_WAY: usize = 5_000;
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A world with payments, and what is known of those that nobody has read.
+pub(crate) struct Hop {
+    pub(crate) world: World,
+    pub(crate) place: Place,
+    postmaster: Option<u32>,
+    /// Payments of this round.
+    records: u32,
+    /// The last one of each partition.
+    last: Vec<Uuid>,
+    /// Sales of earlier rounds.
+    sales: i64,
+}
+
+impl Hop {
+    pub(crate) async fn new(ground: &Ground) -> Result<Self> {
+        let world = World::on(ground)?;
+        let read = [topics::PAYMENT_EVENTS, topics::SALE_EVENTS, topics::ORDER_EVENTS];
+        world.create_topics(&read).await?;
+        world
+            .register([
+                (PaymentAccepted::subject(), PaymentAccepted::SCHEMA),
+                (OrderCancelled::subject(), OrderCancelled::SCHEMA),
+                (SaleConfirmed::subject(), SaleConfirmed::SCHEMA),
+                (SaleCancelled::subject(), SaleCancelled::SCHEMA),
+            ])
+            .await?;
+        // The tables are the same for every side.
+        world.mount(sales::service()).await?.stop().await?;
+        let subject = SaleConfirmed::subject();
+        let place = Place {
+            bootstrap: ground.bootstrap_servers().to_owned(),
+            group: format!("{}peer", world.prefix()),
+            read: world.topic(topics::PAYMENT_EVENTS),
+            write: world.topic(topics::SALE_EVENTS),
+            database: world.database_url("sales").await?,
+            schema: world.registry().id_of(&subject, SaleConfirmed::SCHEMA).await?,
+        };
+        let postmaster = ground.process_id(Part::Postgres).await.ok();
+        Ok(Self { world, place, postmaster, records: 0, last: vec![], sales: 0 })
+    }
+
+    pub(crate) fn postmaster(&self) -> Option<u32> {
+        self.postmaster
+    }
+
+    pub(crate) async fn database(&self) -> Result<PgConnection> {
+        Ok(PgConnection::connect(&self.place.database).await?)
+    }
+
+    /// Puts so many payments on the topic.
+    pub(crate) async fn fill(&mut self, records: u32) -> Result<()> {
+        self.last = fill(&self.world, &self.place.read, records).await?;
+        self.records = records;
+        let mut db = self.database().await?;
+        self.sales = sold(&mut db).await?;
+        // Else a round pays for what an earlier one left to be written.
+        sqlx::query("VACUUM ANALYZE").execute(&mut db).await?;
+        Ok(())
+    }
+
+    /// What our service does of it.
+    pub(crate) async fn ours(&self) -> Result<Sample> {
+        let mount = self.world.mount_with(sales::service(), |config| config.trace.endpoint = None);
+        let (running, sample) = tokio::join!(mount, self.watch());
+        running?.stop().await?;
+        sample
+    }
+
+    /// From the first record that is handled until all are announced.
+    pub(crate) async fn watch(&self) -> Result<Sample> {
+        let mut db = self.database().await?;
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        let watched = async {
+            let (meter, first) = loop {
+                ticks.tick().await;
+                let first = sold(&mut db).await? - self.sales;
+                if first > 0 {
+                    break (Meter::begin(self.postmaster), first);
+                }
+            };
+            loop {
+                ticks.tick().await;
+                let done: bool = sqlx::query_scalar(
+                    "SELECT count(*) = cardinality($1) AND NOT EXISTS (
+                         SELECT 1 FROM millrace.outbox WHERE sent_at IS NULL)
+                     FROM millrace.inbox WHERE event_id = ANY($1)",
+                )
+                .bind(&self.last)
+                .fetch_one(&mut db)
+                .await?;
+                if done {
+                    return anyhow::Ok(meter.end((i64::from(self.records) - first) as f64));
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, watched).await?
+    }
+
+    pub(crate) async fn close(self) -> Result<()> {
+        self.world.close().await
+    }
+}
+
+async fn sold(db: &mut PgConnection) -> Result<i64> {
+    Ok(sqlx::query_scalar("SELECT count(*) FROM sale").fetch_one(db).await?)
+}
+
+/// Puts payments on the topic; the last one of each partition.
+async fn fill(world: &World, topic: &str, records: u32) -> Result<Vec<Uuid>> {
+    let admin = world.admin().await?;
+    let subject = PaymentAccepted::subject();
+    let schema = world.registry().id_of(&subject, PaymentAccepted::SCHEMA).await?;
+    let sending = (0..records).map(|number| {
+        let admin = admin.clone();
+        async move {
+            let id = Uuid::now_v7();
+            let at = admin.produce(topic, payment(schema, id, number)?).await?;
+            anyhow::Ok((at, id))
+        }
+    });
+    let mut sent = futures::stream::iter(sending).buffer_unordered(ON_THE_WAY);
+    let mut last = BTreeMap::new();
+    while let Some(sent) = sent.next().await {
+        let ((partition, offset), id) = sent?;
+        let known = last.entry(partition).or_insert((offset, id));
+        *known = (*known).max((offset, id));
+    }
+    Ok(last.into_values().map(|(_, id)| id).collect())
+}
+
+fn payment(schema: u32, id: Uuid, number: u32) -> Result<RawRecord> {
+    let price = Money::new(1990, "CAD".parse()?);
+    let line = |n: u32| {
+        let sku = Sku::new(&format!("article-{:05}", (number * 7 + n * 131) % 20_000))?;
+        anyhow::Ok(OrderLine { sku, quantity: 1, unit_price: price })
+    };
+    let order = OrderId::new(Uuid::now_v7());
+    let fact = PaymentAccepted {
+        order_id: order,
+        customer_id: CustomerId::new(&format!("customer-{:06}", number % 250_000))?,
+        store_id: StoreId::new(&format!("store-{:03}", number % 500))?,
+        lines: (0..3).map(line).collect::<Result<_>>()?,
+        amount: Money::new(5970, "CAD".parse()?),
+    };
+    let headers = [
+        ("ce_specversion", "1.0".to_owned()),
+        ("ce_id", id.to_string()),
+        ("ce_source", "/retail/payments".to_owned()),
+        ("ce_type", PaymentAccepted::NAME.to_owned()),
+        ("ce_subject", order.to_string()),
+        ("ce_time", "2026-11-21T08:00:00Z".to_owned()),
+        ("ce_sequence", format!("{:020}", 1)),
+        ("ce_correlationid", order.to_string()),
+        ("content-type", "application/avro".to_owned()),
+    ];
+    Ok(RawRecord {
+        partition: None,
+        key: Some(order.to_string().into_bytes()),
+        payload: Some(frame(schema, &fact.to_datum())),
+        headers: headers.map(|(name, value)| (name.to_owned(), Some(value.into()))).into(),
+    })
+}
