@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use millrace_contract::Timestamp;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{PgConnection, PgPool, Postgres, Row};
 
 use crate::{Fault, parking};
 
@@ -29,10 +29,13 @@ impl Tx {
         // From here on it counts as open: a BEGIN that is cut off may still have begun.
         let conn = Some(pool.acquire().await?);
         let mut tx = Self { conn, open: true, now: Timestamp::default(), settings };
-        sqlx::raw_sql("BEGIN").execute(tx.db()).await?;
-        let now: time::OffsetDateTime =
-            sqlx::query_scalar("SELECT transaction_timestamp()").fetch_one(tx.db()).await?;
-        tx.now = now.into();
+        // In one message: every batch and every command begins with it.
+        let begun = sqlx::raw_sql(
+            "BEGIN; SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint",
+        );
+        let begun = begun.fetch_all(tx.db()).await?;
+        let micros = begun.last().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+        tx.now = Timestamp::from_micros(micros).unwrap_or_default();
         Ok(tx)
     }
 

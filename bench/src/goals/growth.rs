@@ -23,24 +23,24 @@ const AGAIN: usize = 2;
 const ROWS: u32 = 5_000_000;
 const RECORDS: u32 = 20_000;
 const SOON: Duration = Duration::from_secs(60);
+/// Each look costs a little of what is measured.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 const DUPLICATES: &str = "inbox_duplicates_total";
 
 pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<Verdict>)> {
     let (mut empty, mut grown) = (Hop::new(ground).await?, Hop::new(ground).await?);
     let (rows, records) = (ROWS / size.less, RECORDS / size.less);
     grow(&grown, rows).await?;
-    let rounds = take_turns("growth", &SIDES, EMPTY, size.rounds, async |side| {
-        match side {
-            EMPTY => {
-                empty.fill(records).await?;
-                empty.ours().await
-            }
-            GROWN => {
-                grown.fill(records).await?;
-                grown.ours().await
-            }
-            _ => again(&empty).await,
+    let rounds = take_turns("growth", &SIDES, EMPTY, size.rounds, async |side| match side {
+        EMPTY => {
+            empty.fill(records).await?;
+            empty.ours().await
         }
+        GROWN => {
+            grown.fill(records).await?;
+            grown.ours().await
+        }
+        _ => again(&empty).await,
     });
     let rounds = rounds.await?;
     empty.close().await?;
@@ -52,7 +52,11 @@ pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<
         postgres(EMPTY)
     );
     let cpu = |side| rounds.median(Sample::cpu_us, side);
-    let twice = format!("{:.1} us for one that came before, {:.1} us for a new one", cpu(AGAIN), cpu(EMPTY));
+    let twice = format!(
+        "{:.1} us for one that came before, {:.1} us for a new one",
+        cpu(AGAIN),
+        cpu(EMPTY)
+    );
     let verdicts = vec![
         Verdict::new(
             GOALS[0],
@@ -101,14 +105,12 @@ async fn again(hop: &Hop) -> Result<Sample> {
     .await?;
     let mount = hop.world.mount_with(sales::service(), |config| config.trace.endpoint = None);
     let running = mount.await?;
-    let mut before = duplicates(&running).await?;
-    let meter = loop {
-        let now = duplicates(&running).await?;
-        if now > 0 {
-            before = now;
-            break Meter::begin(hop.postmaster());
+    let (meter, before) = loop {
+        let count = duplicates(&running).await?;
+        if count > 0 {
+            break (Meter::begin(hop.postmaster()), count);
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(LOOK_EVERY).await;
     };
     eventually(SOON, "all of it came again", async || match duplicates(&running).await {
         Ok(count) if count >= records => Ok(()),

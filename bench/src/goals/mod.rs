@@ -3,6 +3,7 @@
 mod codec;
 mod growth;
 mod hop;
+mod relay;
 
 use std::time::Duration;
 
@@ -35,6 +36,12 @@ pub(crate) async fn measure(args: &Args) -> Result<Vec<Verdict>> {
         let measured = growth::measure(&ground, args.size()).await;
         ground.stop().await;
         all.extend(told(args, "growth", measured?)?);
+    }
+    if args.wants(&relay::GOALS) {
+        let ground = ground(Duration::ZERO).await?;
+        let measured = relay::measure(&ground, args.size()).await;
+        ground.stop().await;
+        all.extend(told(args, "relay", measured?)?);
     }
     Ok(all)
 }

@@ -8,6 +8,7 @@
 mod partitions;
 mod planted;
 mod publish;
+mod watermark;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub use partitions::Horizon;
 pub(crate) use partitions::maintain;
 use publish::{Outcome, Outgoing, Publisher};
+use watermark::Watermark;
 
 use crate::core::Core;
 use crate::kafka::SHARDS;
@@ -97,6 +99,7 @@ struct Session {
     listener: PgListener,
     publisher: Publisher,
     shards: Vec<i16>,
+    watermark: Watermark,
 }
 
 /// Keys that are left alone for a while, so that others flow; they outlive a session.
@@ -125,7 +128,8 @@ impl Session {
         let mut listener = in_time(PgListener::connect(url)).await?;
         in_time(listener.listen(CHANNEL)).await?;
         let publisher = Publisher::connect(&core).await?;
-        Ok(Self { core, condition, conn, listener, publisher, shards: vec![] })
+        let (shards, watermark) = (vec![], Watermark::default());
+        Ok(Self { core, condition, conn, listener, publisher, shards, watermark })
     }
 
     async fn publish_until(
@@ -137,6 +141,7 @@ impl Session {
         loop {
             if looked.is_none_or(|at| at.elapsed() >= self.core.config.outbox.poll) {
                 self.take_shards().await?;
+                self.look_for_transactions().await?;
                 self.measure().await?;
                 self.publisher.look_now_and_then().await?;
                 looked = Some(Instant::now());
@@ -189,7 +194,27 @@ impl Session {
             "SELECT shard FROM unnest($2::int[]) AS shard WHERE pg_try_advisory_lock($1, shard)",
         );
         let taken = in_time(lock.bind(LOCK_CLASS).bind(missing).fetch_all(&mut self.conn)).await?;
+        if !taken.is_empty() {
+            self.watermark = Watermark::default();
+        }
         self.shards.extend(taken.into_iter().map(|shard| shard as i16));
+        Ok(())
+    }
+
+    /// Which ids no transaction can commit any more. The ids come first: who draws one later has a
+    /// number that is looked at later.
+    async fn look_for_transactions(&mut self) -> Result<(), Fault> {
+        // A sequence that was never asked says what it will give first.
+        let drawn = "SELECT last_value - (NOT is_called)::int FROM millrace.outbox_id";
+        let drawn = sqlx::query_scalar(drawn);
+        let drawn: i64 = in_time(drawn.fetch_one(&mut self.conn)).await?;
+        let numbers = sqlx::query_as(
+            "SELECT pg_snapshot_xmin(now)::text, pg_snapshot_xmax(now)::text
+             FROM pg_current_snapshot() AS now",
+        );
+        let (oldest, next): (String, String) = in_time(numbers.fetch_one(&mut self.conn)).await?;
+        let number = |text: String| text.parse().map_err(Fault::transient);
+        self.watermark.look(drawn, number(oldest)?, number(next)?);
         Ok(())
     }
 
@@ -199,7 +224,12 @@ impl Session {
             return Ok(0);
         }
         self.skip_below_cursor().await?;
-        let rows = planted::taken(self.unsent(&blocked.keys()).await?);
+        let left_alone = blocked.keys();
+        let rows = self.unsent(&left_alone).await?;
+        if left_alone.is_empty() {
+            self.watermark.found(rows.first().map(|row| row.id));
+        }
+        let rows = planted::taken(rows);
         if rows.is_empty() {
             return Ok(0);
         }
@@ -251,18 +281,20 @@ impl Session {
         let select = sqlx::query(
             "SELECT event_id, topic, name, key, version, payload, correlation_id, causation_id,
                     traceparent, occurred_at, recorded_at, raw_headers, raw_key,
-                    raw_timestamp_ms
+                    raw_timestamp_ms, id
              FROM (SELECT *, sum(octet_length(payload)) OVER (
                        ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
                    FROM (SELECT * FROM millrace.outbox
-                         WHERE sent_at IS NULL AND shard = ANY($1) AND key <> ALL($2)
+                         WHERE sent_at IS NULL AND id >= $5 AND shard = ANY($1)
+                             AND key <> ALL($2)
                          ORDER BY id LIMIT $3) AS oldest) AS batch
              WHERE COALESCE(before, 0) < $4 ORDER BY id",
         )
         .bind(&self.shards)
         .bind(blocked)
         .bind(outbox.batch_records_max as i64)
-        .bind(outbox.batch_bytes_max as i64);
+        .bind(outbox.batch_bytes_max as i64)
+        .bind(self.watermark.from());
         let rows = in_time(select.fetch_all(&mut self.conn)).await?;
         Ok(rows.iter().map(Outgoing::from_row).collect())
     }
@@ -284,9 +316,12 @@ impl Session {
         let count = sqlx::query(
             "SELECT count(*), COALESCE(EXTRACT(epoch FROM clock_timestamp() - min(recorded_at)),
                     0)::float8
-             FROM (SELECT recorded_at FROM millrace.outbox WHERE sent_at IS NULL
+             FROM (SELECT recorded_at FROM millrace.outbox WHERE sent_at IS NULL AND id >= $1
                    ORDER BY id LIMIT 10000) AS waiting",
         );
+        // Of what others publish nothing is known.
+        let all = self.shards.len() == SHARDS as usize;
+        let count = count.bind(if all { self.watermark.from() } else { 0 });
         let row = in_time(count.fetch_one(&mut self.conn)).await?;
         self.core.metrics.outbox_pending(row.get::<i64, _>(0), row.get::<f64, _>(1));
         Ok(())

@@ -24,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A row of the outbox.
 pub(super) struct Outgoing {
+    /// Its place in the outbox.
+    pub(super) id: i64,
     pub(super) event_id: Uuid,
     topic: String,
     name: String,
@@ -64,6 +66,7 @@ impl Outgoing {
                 headers: headers_from_json(headers).unwrap_or_default(),
                 timestamp_ms: row.get(13),
             }),
+            id: row.get(14),
         }
     }
 

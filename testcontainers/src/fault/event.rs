@@ -115,11 +115,8 @@ impl BadEvent {
     /// Whether only those refuse it who read what it says. What is copied keeps the datum of its
     /// model, which has another key.
     fn is_of_datum(self) -> bool {
-        use BadEvent::{
-            Absurd, CrlfHeader, HugeHeader, TooLarge, Trailing, Truncated, UnknownSchema,
-        };
-        let headers = matches!(self, CrlfHeader | HugeHeader);
-        headers || matches!(self, Truncated | Trailing | UnknownSchema | TooLarge | Absurd)
+        use BadEvent::{Absurd, CrlfHeader, HugeHeader, Trailing, Truncated, UnknownSchema};
+        matches!(self, Truncated | Trailing | UnknownSchema | CrlfHeader | HugeHeader | Absurd)
     }
 
     /// All of them.

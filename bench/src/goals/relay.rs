@@ -1,0 +1,117 @@
+//! The relay while somebody holds a snapshot: everything that was sent since stays in its index, and a
+//! row that is committed now must not wait for that.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use harness::Ground;
+use sqlx::{Connection, Executor, PgConnection};
+use uuid::Uuid;
+
+use crate::Size;
+use crate::hop::Hop;
+use crate::rounds::{Rounds, Sample, take_turns};
+use crate::verdict::{Bound, Verdict};
+
+pub(crate) const GOALS: [&str; 1] = ["relay_p50_times_without_snapshot"];
+const SIDES: [&str; 2] = ["without", "held"];
+
+/// Rows that were sent since the snapshot was taken.
+const CHURNED: i32 = 60_000;
+const AT_ONCE: i32 = 500;
+/// Rows whose way is timed.
+const TIMED: usize = 200;
+/// The relay may learn meanwhile which transactions have ended.
+const REST: Duration = Duration::from_secs(4);
+const LOOK_EVERY: Duration = Duration::from_micros(500);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<Verdict>)> {
+    let rounds = take_turns("relay", &SIDES, 0, size.rounds, async |side| {
+        let hop = Hop::new(ground).await?;
+        let mount = hop.world.mount_with(sales::service(), |config| config.trace.endpoint = None);
+        let running = mount.await?;
+        let mut db = hop.database().await?;
+        let mut holder = hop.database().await?;
+        if side == 1 {
+            // A number of its own would be another matter: it would hold up the horizon of commits.
+            holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+            holder.execute("SELECT count(*) FROM millrace.outbox").await?;
+        }
+        churn(&mut db, CHURNED / size.less as i32).await?;
+        tokio::time::sleep(REST).await;
+        let p50 = p50(&mut db).await?;
+        holder.close().await?;
+        running.stop().await?;
+        hop.close().await?;
+        Ok(Sample { rate: 1.0 / p50, ..Sample::default() })
+    });
+    let rounds = rounds.await?;
+    let ms = |side| 1e3 / rounds.median(|it| it.rate, side);
+    let told = format!(
+        "from the commit until it is marked as sent: {:.2} ms with {} rows sent under a held snapshot, \
+         {:.2} ms without one",
+        ms(1),
+        CHURNED / size.less as i32,
+        ms(0)
+    );
+    let ratios = rounds.ratios(|it| 1.0 / it.rate, 1, 0);
+    let verdict = Verdict::new(GOALS[0], &ratios, Bound::AtMost, 1.5, told);
+    Ok((rounds, vec![verdict]))
+}
+
+/// Rows that are written and marked as sent, as a relay under load does it.
+async fn churn(db: &mut PgConnection, rows: i32) -> Result<()> {
+    for from in (0..rows).step_by(AT_ONCE as usize) {
+        let ids: Vec<Uuid> = (0..AT_ONCE).map(|_| Uuid::now_v7()).collect();
+        let mut tx = db.begin().await?;
+        sqlx::query(
+            "INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
+                 correlation_id, occurred_at)
+             SELECT event_id, 0, 'none', 'none', 'none', $2, '', '', now()
+             FROM unnest($1::uuid[]) AS new (event_id)",
+        )
+        .bind(&ids)
+        .bind(i64::from(from))
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("UPDATE millrace.outbox SET sent_at = now() WHERE event_id = ANY($1)")
+            .bind(&ids)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Seconds from the commit of a row until the relay has marked it as sent.
+async fn p50(db: &mut PgConnection) -> Result<f64> {
+    let mut took = Vec::with_capacity(TIMED);
+    for number in 0..TIMED {
+        let id = Uuid::now_v7();
+        sqlx::query(
+            "WITH row AS (
+                 INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
+                     correlation_id, occurred_at)
+                 VALUES ($1, 0, 'retail.sale.events.v1', 'retail.sale.SaleConfirmed', $2, 1, '', '',
+                     now()) RETURNING 1)
+             SELECT pg_notify('millrace_outbox', '') FROM row",
+        )
+        .bind(id)
+        .bind(format!("order-{number}"))
+        .execute(&mut *db)
+        .await?;
+        let began = std::time::Instant::now();
+        loop {
+            let sent = "SELECT sent_at IS NOT NULL FROM millrace.outbox WHERE event_id = $1";
+            if sqlx::query_scalar::<_, bool>(sent).bind(id).fetch_one(&mut *db).await? {
+                break;
+            }
+            ensure!(began.elapsed() < PATIENCE, "the relay does not send");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        took.push(began.elapsed().as_secs_f64());
+    }
+    took.sort_by(f64::total_cmp);
+    Ok(took[took.len() / 2])
+}
