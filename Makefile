@@ -10,7 +10,7 @@ test: export RUST_LOG ?= off
 ARGS ?=
 SEEDS ?= 1..3
 
-.PHONY: help demo dev test test-all chaos numbers bench-read plants lint fmt clippy doc setup
+.PHONY: help demo dev test test-all chaos numbers bench bench-read plants lint fmt clippy doc setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -47,6 +47,10 @@ chaos: setup ## break the services while orders flow, and check: SEEDS=1..20 ARG
 
 numbers: setup ## measure what breakage costs, beside the goals: ARGS='--down 600'
 	@cargo run --locked -q -p harness --example numbers -- $(ARGS)
+
+bench: setup ## measure beside peers and limits, as ratios of one run: QUICK=1 ARGS='-o ndjson'
+	@cargo build --release --locked -q -p bench -p slow-disk
+	@"$(CARGO_TARGET_DIR)/release/bench" $(if $(QUICK),--quick) $(ARGS)
 
 bench-read: setup ## measure what reading costs, beside the goals: ARGS='-o ndjson'
 	@cargo run --release --locked -q -p harness --example reads -- $(ARGS)

@@ -6,6 +6,7 @@ mod hop;
 mod machine;
 mod meter;
 mod order;
+mod page;
 mod peers;
 mod results;
 mod rounds;
@@ -37,6 +38,9 @@ struct Args {
     /// Where every round is kept.
     #[arg(long, default_value = "bench/results", value_name = "FOLDER")]
     results: PathBuf,
+    /// Measures nothing, and writes the page of what was kept.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
 }
 
 /// How verdicts are printed.
@@ -76,6 +80,10 @@ impl Args {
 async fn main() -> Result<ExitCode> {
     millrace::contract::prepare();
     let args = Args::parse();
+    if let Some(page) = &args.page {
+        page::write(&args.results, page)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let measured = tokio::select! {
         measured = goals::measure(&args) => measured,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),

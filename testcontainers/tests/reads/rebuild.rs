@@ -2,6 +2,7 @@
 //! and whether the rows are the same.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -25,7 +26,8 @@ const ALONE: i64 = 10_000;
 const WARM: i64 = 2_000;
 /// New orders in each second while it is measured what they notice.
 const RATE: u32 = 50;
-const CALM: Duration = Duration::from_secs(30);
+/// Orders without a rebuild beside them.
+const CALM: u32 = RATE * 30;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(900);
 const TIMES_MIN: f64 = 10.0;
@@ -45,14 +47,10 @@ pub(crate) async fn measure(ground: &Ground, args: &Args) -> Result<Vec<Number>>
     until_folded(&world, "millrace", records).await?;
     let live = left as f64 / began.elapsed().as_secs_f64();
     let scene = Scene { world: &world, facts: &facts };
-    let stop = CancellationToken::new();
-    let (calm, ()) = tokio::join!(scene.place(args.facts, &stop), async {
-        tokio::time::sleep(CALM).await;
-        stop.cancel();
-    });
+    let calm = scene.place(args.facts..args.facts + CALM, &CancellationToken::new()).await;
     let before = digest(&world, None).await?;
     let stop = CancellationToken::new();
-    let (beside, took) = tokio::join!(scene.place(args.facts * 2, &stop), async {
+    let (beside, took) = tokio::join!(scene.place(args.facts * 2..u32::MAX, &stop), async {
         let took = scene.rebuild().await;
         stop.cancel();
         took
@@ -100,10 +98,10 @@ struct Scene<'a> {
 impl Scene<'_> {
     /// Places orders at a steady rate until it is told to stop: the 99th percentile of the time until
     /// what an order amounts to is on its topic.
-    async fn place(&self, first: u32, stop: &CancellationToken) -> Result<f64> {
+    async fn place(&self, orders: Range<u32>, stop: &CancellationToken) -> Result<f64> {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
         let mut placed = HashMap::new();
-        for number in first.. {
+        for number in orders {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {}

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use harness::{Ground, GroundKind, Part, eventually};
 use millrace::Running;
 use millrace::admin::Record;
+use sqlx::Connection;
 
 use super::{Bench, SOON};
 use crate::tally;
@@ -70,6 +71,36 @@ async fn a_broker_that_is_away_delays_facts_and_loses_none() -> Result<()> {
     writer.stop().await?;
     ground.stop().await;
     Ok(())
+}
+
+/// The relay begins where nothing unsent can be any more: what a transaction in progress has drawn an
+/// id for is not left behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_committed_long_after_its_id_was_drawn_is_sent_all_the_same() -> Result<()> {
+    let bench = Bench::new().await?;
+    let often = |config: &mut millrace::Config| {
+        config.outbox.poll = std::time::Duration::from_millis(20);
+    };
+    let writer = bench.world.mount_with(tally::writer(), often).await?;
+    let mut db = bench.world.database("writer").await?;
+    let mut late = db.begin().await?;
+    sqlx::query(
+        "INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
+             correlation_id, occurred_at)
+         VALUES ($1, 0, $2, 'late', 'late', 1, '', '', now())",
+    )
+    .bind(uuid::Uuid::now_v7())
+    .bind(NOTES.name)
+    .execute(&mut *late)
+    .await?;
+    for count in 1..=30 {
+        bench.note(&writer, "early", 1).await?;
+        bench.until_sent("writer", count).await?;
+    }
+    late.commit().await?;
+    bench.until_sent("writer", 31).await?;
+    writer.stop().await?;
+    bench.world.close().await
 }
 
 /// The slow poll would find the fact much later than the test waits.
