@@ -96,7 +96,14 @@ impl EventFault {
         let key = record.key.as_deref().map(sha256);
         let value = record.payload.as_deref().map(sha256);
         let headers = digest_of_headers(&record.headers);
-        let (partition, offset) = admin.produce(&topic, record).await?;
+        let (partition, offset) = match admin.produce(&topic, record).await {
+            Ok(place) => place,
+            // A compacted topic takes no record without a key.
+            Err(error) if self.bad == BadEvent::NoKey => {
+                return Ok(Outcome::NotHere(error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        };
         field.plant(Poison {
             topic: self.topic.clone(),
             partition,
