@@ -114,7 +114,9 @@ fn misfit(config: &Config, client: &ClientConfig, error: &KafkaError) -> ConfigE
         None => "kafka.properties".to_owned(),
     };
     let others = client.config_map().into_keys().filter(|other| !given.contains_key(*other));
-    let hint = match name.and_then(|name| alike(name, others)) {
+    // A name that librdkafka knows is the one that was meant.
+    let unknown = name.filter(|_| told.contains("No such configuration property"));
+    let hint = match unknown.and_then(|name| alike(name, others)) {
         Some(other) => format!("did you mean `kafka.properties.{other}`?"),
         None => "librdkafka's CONFIGURATION.md has every property and its values".to_owned(),
     };
