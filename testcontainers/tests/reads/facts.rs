@@ -8,7 +8,7 @@ use millrace::Event;
 use millrace::admin::{Admin, RawRecord};
 use millrace::contract::{Topic, frame};
 use schemas::{
-    CustomerId, Money, OrderConfirmed, OrderId, OrderLine, OrderPlaced, PaymentAccepted,
+    CustomerId, EVENTS, Money, OrderConfirmed, OrderId, OrderLine, OrderPlaced, PaymentAccepted,
     SaleConfirmed, SaleId, Sku, StockReserved, StoreId, topics,
 };
 use time::OffsetDateTime;
@@ -57,15 +57,8 @@ struct Order {
 impl<'a> Facts<'a> {
     pub(crate) async fn new(world: &'a World) -> Result<Self> {
         let registry = world.registry();
-        world
-            .register([
-                (OrderPlaced::subject(), OrderPlaced::SCHEMA),
-                (StockReserved::subject(), StockReserved::SCHEMA),
-                (PaymentAccepted::subject(), PaymentAccepted::SCHEMA),
-                (SaleConfirmed::subject(), SaleConfirmed::SCHEMA),
-                (OrderConfirmed::subject(), OrderConfirmed::SCHEMA),
-            ])
-            .await?;
+        // The view says what it folds, so that it needs a schema of its own too.
+        world.register(EVENTS.iter().map(|event| (event.subject(), event.schema))).await?;
         let ids = Ids {
             placed: registry.id_of(&OrderPlaced::subject(), OrderPlaced::SCHEMA).await?,
             reserved: registry.id_of(&StockReserved::subject(), StockReserved::SCHEMA).await?,

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use harness::{Ground, World};
 use journal::domain::chain::{Entry, Link, Page};
 use millrace::{Door, Timestamp, Tx};
-use schemas::topics;
+use schemas::{EVENTS, topics};
 use uuid::Uuid;
 
 use super::Number;
@@ -26,6 +26,7 @@ const HEADERS: &str = r#"[["ce_specversion","1.0"],["ce_type","retail.order.Orde
 pub(crate) async fn measure(ground: &Ground) -> Result<Vec<Number>> {
     let world = World::on(ground)?;
     world.create_topics(topics::ALL).await?;
+    world.register(EVENTS.iter().map(|event| (event.subject(), event.schema))).await?;
     let journal = world.mount(journal::service()).await?;
     let mut db = world.database("journal").await?;
     sqlx::query("CREATE TABLE bare (LIKE entry INCLUDING INDEXES)").execute(&mut db).await?;
