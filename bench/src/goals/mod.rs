@@ -64,9 +64,13 @@ fn told(
 async fn ground(sync: Duration) -> Result<Ground> {
     let library = std::env::current_exe()?.with_file_name("libslow_disk.so");
     anyhow::ensure!(library.exists(), "{} is not built", library.display());
-    let disk = SlowDisk { library: readable(&library)?, sync };
+    let library = readable(&library)?;
+    let disk = SlowDisk { library: library.clone(), sync };
     let ground = Ground::builder().synced(Some(disk)).progress(|line| eprintln!("{line}")).start();
-    let ground = ground.await?;
+    let started = ground.await;
+    // The server has loaded it, and its processes descend from the one that did.
+    std::fs::remove_file(library)?;
+    let ground = started?;
     if ground.kind() == GroundKind::Embedded {
         eprintln!("embedded ground: only ratios mean something here");
     }
