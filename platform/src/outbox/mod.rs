@@ -201,20 +201,22 @@ impl Session {
         Ok(())
     }
 
-    /// Which ids no transaction can commit any more. The ids come first: who draws one later has a
-    /// number that is looked at later.
+    /// Which ids no transaction can commit any more.
     async fn look_for_transactions(&mut self) -> Result<(), Fault> {
         // A sequence that was never asked says what it will give first.
-        let drawn = "SELECT last_value - (NOT is_called)::int FROM millrace.outbox_id";
-        let drawn = sqlx::query_scalar(drawn);
-        let drawn: i64 = in_time(drawn.fetch_one(&mut self.conn)).await?;
-        let numbers = sqlx::query_as(
-            "SELECT pg_snapshot_xmin(now)::text, pg_snapshot_xmax(now)::text
-             FROM pg_current_snapshot() AS now",
+        let state = sqlx::query_as(
+            "SELECT last_value - (NOT is_called)::int,
+                 pg_snapshot_xmin(pg_current_snapshot())::text
+             FROM millrace.outbox_id",
         );
-        let (oldest, next): (String, String) = in_time(numbers.fetch_one(&mut self.conn)).await?;
+        let (drawn, oldest): (i64, String) = in_time(state.fetch_one(&mut self.conn)).await?;
         let number = |text: String| text.parse().map_err(Fault::transient);
-        self.watermark.look(drawn, number(oldest)?, number(next)?);
+        self.watermark.oldest(number(oldest)?);
+        if self.watermark.asks(drawn) {
+            let begun = sqlx::query_scalar("SELECT pg_current_xact_id()::text");
+            let begun = in_time(begun.fetch_one(&mut self.conn)).await?;
+            self.watermark.ask(drawn, number(begun)?);
+        }
         Ok(())
     }
 

@@ -93,6 +93,24 @@ async fn a_fact_committed_long_after_its_id_was_drawn_is_sent_all_the_same() -> 
     .bind(NOTES.name)
     .execute(&mut *late)
     .await?;
+    // While nobody else commits, the transaction in progress is the youngest the database knows.
+    let since: f64 = sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::float8")
+        .fetch_one(&mut *late)
+        .await?;
+    let mut seen = bench.world.database("writer").await?;
+    eventually(SOON, "the relay looked several times", async || {
+        let looked: bool = sqlx::query_scalar(
+            "SELECT count(*) > 0 FROM pg_stat_activity
+             WHERE query LIKE '%millrace.outbox%' AND datname = current_database()
+                 AND query_start > to_timestamp($1 + 0.2) AND pid <> pg_backend_pid()",
+        )
+        .bind(since)
+        .fetch_one(&mut seen)
+        .await
+        .map_err(|error| error.to_string())?;
+        if looked { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await?;
     for count in 1..=30 {
         bench.note(&writer, "early", 1).await?;
         bench.until_sent("writer", count).await?;
