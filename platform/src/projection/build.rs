@@ -18,9 +18,9 @@ use crate::parking::key_of;
 use crate::store::{self, Versions};
 use crate::{Fault, Health, Poison, Tx};
 
-/// A rebuild has more to read than live traffic: its batches are larger.
-const BATCH_RECORDS_MAX: usize = 1_000;
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Live traffic waits behind a batch that is folded: a build's are small, though it has much to read.
+const BATCH_RECORDS_MAX: usize = 100;
+const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// The pause before a batch is tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 

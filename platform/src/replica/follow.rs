@@ -182,7 +182,12 @@ impl<R: Replica> Follower<R> {
     fn settle(&mut self) -> Result<(), Fault> {
         if self.source.has_arrived() {
             if !self.shared.is_open() {
-                self.commit(Batch { complete: true, durable: true, ..Batch::default() })?;
+                self.condition.not("everything is read; its index is made");
+                let stop = self.stop.clone();
+                let complete = self.shared.store.complete(|| stop.is_cancelled());
+                if !complete.map_err(Fault::transient)? {
+                    return Ok(());
+                }
                 self.shared.open();
             }
             self.condition.ok();

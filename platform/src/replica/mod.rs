@@ -7,6 +7,7 @@ mod decode;
 mod feed;
 mod file;
 mod follow;
+mod index;
 mod lookup;
 mod metrics;
 mod row;

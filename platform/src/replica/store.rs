@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{
     Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
@@ -12,6 +13,7 @@ use redb::{
 };
 
 use super::file::{Unopened, database};
+use super::index::{self, EntriesOf, INDEX};
 use super::row::{Place, Row};
 
 /// Of the tables below; another number is another file.
@@ -19,11 +21,9 @@ const FORMAT: &str = "1";
 const FILE: &str = "replica.redb";
 
 /// Row by key.
-const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
+pub(super) const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
 /// Key by place: what changed, in the order of the topic.
 const FEED: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("feed");
-/// Value, moment and key.
-const INDEX: TableDefinition<'_, &[u8], ()> = TableDefinition::new("index");
 /// Why the latest record of a key cannot be read.
 const STALE: TableDefinition<'_, &[u8], &str> = TableDefinition::new("stale");
 /// The next offset of each partition.
@@ -36,9 +36,6 @@ const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
 const COMPLETE: &str = "complete";
 const ROWS_COUNTED: &str = "rows";
 
-/// Keys of the entries of a state, given the state and its key; `None` when it cannot be read.
-pub(super) type EntriesOf = fn(&[u8], &[u8]) -> Option<Vec<Vec<u8>>>;
-
 /// What the file must be a copy of, by name.
 pub(super) type About = BTreeMap<&'static str, String>;
 
@@ -47,6 +44,8 @@ pub(super) struct Store {
     database: Database,
     entries_of: EntriesOf,
     about: About,
+    /// Whole, with an index.
+    complete: AtomicBool,
 }
 
 /// What was found where the file should be.
@@ -89,8 +88,6 @@ pub(super) struct Batch {
     pub(super) changes: BTreeMap<Vec<u8>, Change>,
     pub(super) next: BTreeMap<u32, u64>,
     pub(super) schemas: BTreeMap<u32, String>,
-    /// From now on it is a whole copy.
-    pub(super) complete: bool,
     /// It survives the end of the machine; else at least the end of the process, once a durable
     /// one follows.
     pub(super) durable: bool,
@@ -129,9 +126,12 @@ impl Store {
         let was_there = fs::metadata(&path).is_ok_and(|file| file.len() > 0);
         let reason = match database(&path, cache_bytes) {
             Ok(database) => {
-                let store = Self { database, entries_of, about: about.clone() };
+                let store = Self::of(database, entries_of, about.clone());
                 match store.inspect() {
-                    Ok(found) => return Ok((store, found)),
+                    Ok(found) => {
+                        store.complete.store(found == Found::Copy, Ordering::Relaxed);
+                        return Ok((store, found));
+                    }
                     Err(wrong) => wrong,
                 }
             }
@@ -141,9 +141,13 @@ impl Store {
         fs::remove_file(&path)
             .map_err(|source| StoreError::Folder { path: path.clone(), source })?;
         let database = database(&path, cache_bytes).map_err(|error| error.at(path))?;
-        let store = Self { database, entries_of, about };
+        let store = Self::of(database, entries_of, about);
         store.wipe()?;
         Ok((store, Found::Nothing(was_there.then_some(reason))))
+    }
+
+    fn of(database: Database, entries_of: EntriesOf, about: About) -> Self {
+        Self { database, entries_of, about, complete: AtomicBool::new(false) }
     }
 
     /// What it is, or why it cannot be used.
@@ -203,7 +207,20 @@ impl Store {
             }
             about.insert(ROWS_COUNTED, "0")?;
         }
+        self.complete.store(false, Ordering::Relaxed);
         Ok(write.commit()?)
+    }
+
+    /// From now on it is a whole copy, with an index. `false` when it was interrupted before.
+    pub(super) fn complete(&self, interrupted: impl Fn() -> bool) -> Result<bool, StoreError> {
+        let write = self.write(true)?;
+        if !index::make(&write, self.entries_of, interrupted)? {
+            return Ok(false);
+        }
+        write.open_table(ABOUT)?.insert(COMPLETE, "yes")?;
+        write.commit()?;
+        self.complete.store(true, Ordering::Relaxed);
+        Ok(true)
     }
 
     /// Writes a label that was not known when the file was opened, or says what it was.
@@ -240,15 +257,12 @@ impl Store {
             let counted = self.change(&write, &batch.changes)?;
             let mut about = write.open_table(ABOUT)?;
             about.insert(ROWS_COUNTED, counted.to_string().as_str())?;
-            if batch.complete {
-                about.insert(COMPLETE, "yes")?;
-            }
         }
         Ok(write.commit()?)
     }
 
-    /// Changes rows and what leads to them, and says how many rows there are. Keys come sorted, and
-    /// so do the entries, so that neighbours are written together.
+    /// Changes rows and what leads to them, and says how many rows there are. Keys and entries come
+    /// sorted, so that neighbours are written together. A copy that is not whole has no index yet.
     fn change(
         &self,
         write: &WriteTransaction,
@@ -257,6 +271,7 @@ impl Store {
         let (mut rows, mut feed) = (write.open_table(ROWS)?, write.open_table(FEED)?);
         let (mut index, mut stale) = (write.open_table(INDEX)?, write.open_table(STALE)?);
         let (mut gone, mut new) = (BTreeSet::new(), BTreeSet::new());
+        let indexed = self.complete.load(Ordering::Relaxed);
         for (key, change) in changes {
             if let Some(reason) = &change.stale {
                 stale.insert(key.as_slice(), reason.as_str())?;
@@ -270,7 +285,7 @@ impl Store {
                     continue;
                 }
                 feed.remove((old.place.partition, old.place.offset))?;
-                if old.lives {
+                if indexed && old.lives {
                     gone.extend((self.entries_of)(old.content, key).unwrap_or_default());
                 }
             }
@@ -279,7 +294,9 @@ impl Store {
             if change.stale.is_none() {
                 stale.remove(key.as_slice())?;
             }
-            new.extend(entries);
+            if indexed {
+                new.extend(entries);
+            }
         }
         for entry in gone.iter().filter(|entry| !new.contains(entry)) {
             index.remove(entry.as_slice())?;

@@ -22,6 +22,13 @@ fn open(folder: &Path) -> (Store, Found) {
     Store::open(folder, CACHE, about("t"), entries_of).unwrap()
 }
 
+/// A copy that is whole, and empty as its topic.
+fn whole(folder: &Path) -> Store {
+    let (store, _) = open(folder);
+    assert!(store.complete(|| false).unwrap());
+    store
+}
+
 fn row(offset: u64, version: u64, content: &[u8]) -> Row<'_> {
     Row { lives: true, place: Place { partition: 0, offset }, version, content }
 }
@@ -67,8 +74,7 @@ fn rows_positions_and_indexes_change_together_and_survive() {
     drop(store);
     let (store, found) = open(folder.path());
     assert_eq!(found, Found::Part);
-    let complete = Batch { complete: true, durable: true, ..Batch::default() };
-    store.apply(&complete).unwrap();
+    assert!(store.complete(|| false).unwrap());
     drop(store);
     let (store, found) = open(folder.path());
     assert_eq!(found, Found::Copy);
@@ -80,7 +86,7 @@ fn rows_positions_and_indexes_change_together_and_survive() {
 #[test]
 fn a_later_state_takes_the_place_of_an_earlier_one_and_an_older_one_does_not() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, _) = open(folder.path());
+    let store = whole(folder.path());
     store.apply(&batch(1, vec![put("k", row(0, 5, b"a"))])).unwrap();
     store.apply(&batch(2, vec![put("k", row(1, 6, b"b"))])).unwrap();
     store.apply(&batch(3, vec![put("k", row(2, 5, b"a"))])).unwrap();
@@ -94,7 +100,7 @@ fn a_later_state_takes_the_place_of_an_earlier_one_and_an_older_one_does_not() {
 #[test]
 fn a_state_that_is_taken_back_is_found_nowhere_but_in_the_feed() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, _) = open(folder.path());
+    let store = whole(folder.path());
     store.apply(&batch(1, vec![put("k", row(0, 1, b"a"))])).unwrap();
     let gone = Row { lives: false, ..row(1, 2, b"k") };
     store.apply(&batch(2, vec![put("k", gone)])).unwrap();
@@ -103,10 +109,29 @@ fn a_state_that_is_taken_back_is_found_nowhere_but_in_the_feed() {
     assert_eq!(store.read().unwrap().changed(from, 10).unwrap(), [gone.write()]);
 }
 
+/// Of each key the last row counts; rows that were taken back are in no index.
+#[test]
+fn the_index_of_a_new_copy_is_made_at_its_end_whatever_happened_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path());
+    store.apply(&batch(2, vec![put("k", row(0, 1, b"a")), put("l", row(1, 1, b"b"))])).unwrap();
+    assert!(index(&store).is_empty());
+    assert!(!store.complete(|| true).unwrap(), "interrupted");
+    drop(store);
+    let (store, found) = open(folder.path());
+    assert_eq!(found, Found::Part);
+    let gone = Row { lives: false, ..row(2, 2, b"l") };
+    store.apply(&batch(4, vec![put("l", gone), put("k", row(3, 2, b"c"))])).unwrap();
+    assert!(store.complete(|| false).unwrap());
+    assert_eq!(index(&store), [b"c\0k".to_vec()]);
+    store.apply(&batch(5, vec![put("k", row(4, 3, b"d"))])).unwrap();
+    assert_eq!(index(&store), [b"d\0k".to_vec()]);
+}
+
 #[test]
 fn a_stale_key_keeps_what_is_known_until_a_later_record_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, _) = open(folder.path());
+    let store = whole(folder.path());
     store.apply(&batch(1, vec![put("k", row(0, 1, b"a"))])).unwrap();
     let stale = Change { row: None, stale: Some("datum".to_owned()) };
     store.apply(&batch(2, vec![(b"k".to_vec(), stale)])).unwrap();
@@ -142,8 +167,8 @@ fn filled(folder: &Path) -> Vec<u8> {
     let (store, _) = open(folder);
     let text = "x".repeat(300);
     let put = |n: u64| put(&format!("k{n}"), row(n, 1, text.as_bytes()));
-    let complete = Batch { complete: true, ..batch(1000, (0..1000).map(put).collect()) };
-    store.apply(&complete).unwrap();
+    store.apply(&batch(1000, (0..1000).map(put).collect())).unwrap();
+    assert!(store.complete(|| false).unwrap());
     drop(store);
     fs::read(folder.join("replica.redb")).unwrap()
 }

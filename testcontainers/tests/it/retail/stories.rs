@@ -1,10 +1,11 @@
 //! An order's ways, told by what the doors show afterwards.
 
 use anyhow::{Result, ensure};
+use harness::eventually;
 use schemas::topics;
 
 use super::Shop;
-use super::shop::{history, same};
+use super::shop::{SOON, history, same};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s1_54_an_order_succeeds_in_five_steps_seen_on_the_projection() -> Result<()> {
@@ -50,7 +51,10 @@ async fn s1_57_a_stopped_service_catches_up_on_its_return() -> Result<()> {
     let orders = [shop.order(1).await?, shop.order(1).await?];
     shop.until(8, 2, "60.20").await?;
     for order in orders {
-        let view = shop.retailer.order(order, None).await?;
+        let view = eventually(SOON, "the view knows the order", async || {
+            shop.retailer.order(order, None).await.map_err(|error| error.to_string())
+        });
+        let view = view.await?;
         ensure!(!view.has_ended(), "{} without a sale", view.status);
     }
     let sales = shop.world.mount(sales::service()).await?;
