@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use crate::ask::{self, Breakers};
 use crate::control::{Pauses, Progress, Skips};
 use crate::outbox::Horizon;
-use crate::projection::ViewCode;
+use crate::projection::{Courtesy, ViewCode};
 use crate::telemetry::{Metrics, Tracing};
 use crate::{Config, Emit, Fault, Registry, Tx, store};
 
@@ -60,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) progress: Progress,
     /// When partners outside are left alone.
     pub(crate) breakers: Breakers,
+    /// Who has live traffic in hand.
+    pub(crate) courtesy: Courtesy,
     /// Counts the commits of this service's batches.
     pub(crate) changes: watch::Sender<u64>,
 }

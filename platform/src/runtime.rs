@@ -18,6 +18,7 @@ use crate::control::{Pauses, Progress, Skips};
 use crate::core::Core;
 use crate::kafka::{self, Names};
 use crate::life::Life;
+use crate::projection::Courtesy;
 use crate::replica::{Lookup, Mounted, Replica};
 use crate::service::Service;
 use crate::telemetry::{Metrics, Tracing};
@@ -203,6 +204,7 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         seeks: watch::channel(0).0,
         progress: Progress::default(),
         breakers,
+        courtesy: Courtesy::default(),
         changes: watch::channel(0).0,
         config,
     })

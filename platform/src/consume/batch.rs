@@ -256,8 +256,8 @@ impl Loop {
 
     /// One transaction. What fails in it is parked in it.
     async fn attempt(&mut self, part: &[Record]) -> Result<(), Failure> {
-        let assignment = self.link.assignment.clone();
-        let _busy = assignment.busy();
+        let (core, assignment) = (self.core.clone(), self.link.assignment.clone());
+        let _busy = (core.courtesy.busy(), assignment.busy());
         let began = Instant::now();
         if self.careful.one_by_one(&self.core, part).await? {
             return Err(Failure::Apart);

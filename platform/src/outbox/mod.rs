@@ -235,6 +235,8 @@ impl Session {
         if rows.is_empty() {
             return Ok(0);
         }
+        let core = self.core.clone();
+        let _busy = core.courtesy.busy();
         self.mark_first(&rows).await?;
         fail::point("relay.before_produce");
         let outcome = self.publish(&rows).await;

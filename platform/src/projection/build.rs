@@ -89,6 +89,7 @@ impl Builder {
     async fn settle(&mut self, link: &Link, batch: Vec<Record>, stop: &CancellationToken) {
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
+            self.core.courtesy.turn().await;
             if stop.is_cancelled() {
                 return;
             }

@@ -3,6 +3,7 @@
 //! begun by other code is left as it is, and said so.
 
 mod build;
+mod courtesy;
 mod exchange;
 pub(crate) mod retell;
 
@@ -18,6 +19,7 @@ use crate::consume::reaction::Room;
 use crate::core::{Core, in_time};
 use crate::{Condition, Fault};
 
+pub(crate) use courtesy::Courtesy;
 pub(crate) use exchange::{begin, cancel, drop_old, roll_back, swap};
 
 /// How often the builds are looked at.

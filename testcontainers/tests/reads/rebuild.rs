@@ -10,7 +10,7 @@ use harness::{Ground, World, eventually};
 use millrace::admin::RawRecord;
 use millrace::control::{Build, Command, Kind, Operator, OpsTopics, Place};
 use schemas::topics;
-use sqlx::Row;
+use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,8 @@ const WARM: i64 = 2_000;
 const RATE: u32 = 50;
 /// Orders without a rebuild beside them.
 const CALM: u32 = RATE * 30;
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// A look costs what is measured: few of them, over one connection.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(900);
 const TIMES_MIN: f64 = 10.0;
 const SLOWER_MAX: f64 = 1.2;
@@ -42,8 +43,10 @@ pub(crate) async fn measure(ground: &Ground, args: &Args) -> Result<Vec<Number>>
     let records = facts.records().await?;
     eprintln!("{records} records of {} facts are in the topics", args.facts);
     let alone = alone(&world).await?;
-    let view = world.mount(order_view::service()).await?;
-    let (left, began) = (records - folded(&world, "millrace").await?, Instant::now());
+    let view = world.mount_with(order_view::service(), |config| config.trace.endpoint = None);
+    let view = view.await?;
+    let mut db = world.database(VIEW).await?;
+    let (left, began) = (records - folded(&mut db, "millrace").await?, Instant::now());
     until_folded(&world, "millrace", records).await?;
     let live = left as f64 / began.elapsed().as_secs_f64();
     let scene = Scene { world: &world, facts: &facts };
@@ -80,11 +83,13 @@ pub(crate) async fn measure(ground: &Ground, args: &Args) -> Result<Vec<Number>>
 async fn alone(world: &World) -> Result<f64> {
     let mut config = world.config(VIEW).await?;
     config.consume.batch_records_max = 1;
+    config.trace.endpoint = None;
     let view = millrace::mount(order_view::service(), config).await?;
     until_folded(world, "millrace", WARM).await?;
-    let (began, first) = (Instant::now(), folded(world, "millrace").await?);
+    let mut db = world.database(VIEW).await?;
+    let (began, first) = (Instant::now(), folded(&mut db, "millrace").await?);
     until_folded(world, "millrace", first + ALONE).await?;
-    let done = folded(world, "millrace").await? - first;
+    let done = folded(&mut db, "millrace").await? - first;
     let rate = done as f64 / began.elapsed().as_secs_f64();
     view.stop().await?;
     Ok(rate)
@@ -162,25 +167,26 @@ impl Scene<'_> {
         let record = RawRecord { key: Some(group.into_bytes()), payload, ..RawRecord::default() };
         admin.produce(&topic, record).await?;
         let began = Instant::now();
-        eventually(PATIENCE, "the build has caught up", async || {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            ticks.tick().await;
             let caught = "SELECT count(*) FROM millrace.projection WHERE caught_up_at IS NOT NULL
                           AND state = 'building'";
-            let mut db = self.world.database(VIEW).await.map_err(|error| error.to_string())?;
-            let caught = sqlx::query_scalar::<_, i64>(caught).fetch_one(&mut db).await;
-            if caught.is_ok_and(|count| count == 1) { Ok(()) } else { Err("not yet".to_owned()) }
-        })
-        .await?;
-        Ok((records, began.elapsed()))
+            if sqlx::query_scalar::<_, i64>(caught).fetch_one(&mut db).await? == 1 {
+                return Ok((records, began.elapsed()));
+            }
+            ensure!(began.elapsed() < PATIENCE, "the build does not catch up");
+        }
     }
 }
 
 /// Waits until a set of tables knows so many records.
 async fn until_folded(world: &World, schema: &str, records: i64) -> Result<()> {
     let began = Instant::now();
-    let mut ticks = tokio::time::interval(LOOK_EVERY * 10);
+    let (mut ticks, mut db) = (tokio::time::interval(LOOK_EVERY), world.database(VIEW).await?);
     loop {
         ticks.tick().await;
-        let folded = folded(world, schema).await?;
+        let folded = folded(&mut db, schema).await?;
         if folded >= records {
             return Ok(());
         }
@@ -188,11 +194,10 @@ async fn until_folded(world: &World, schema: &str, records: i64) -> Result<()> {
     }
 }
 
-async fn folded(world: &World, schema: &str) -> Result<i64> {
-    let mut db = world.database(VIEW).await?;
+async fn folded(db: &mut PgConnection, schema: &str) -> Result<i64> {
     // The schema is one of ours.
     let sum = format!("SELECT COALESCE(sum(next_offset), 0)::bigint FROM {schema}.view_position");
-    Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sum)).fetch_one(&mut db).await.unwrap_or(0))
+    Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sum)).fetch_one(db).await.unwrap_or(0))
 }
 
 /// A fingerprint of the rows: the live ones, or those of a build.

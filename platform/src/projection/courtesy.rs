@@ -1,0 +1,64 @@
+//! Who has live traffic in hand. What can wait, waits for it.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// Nobody waits longer than this for live traffic to rest: then it takes its turn.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Live traffic rests when it has done so for this long: what one part of it has committed, another
+/// one is about to send.
+const REST: Duration = Duration::from_millis(2);
+
+/// Counts the pieces of live work that are in hand.
+#[derive(Debug, Default)]
+pub(crate) struct Courtesy(watch::Sender<usize>);
+
+/// A piece of live work, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Busy<'a>(&'a Courtesy);
+
+impl Courtesy {
+    pub(crate) fn busy(&self) -> Busy<'_> {
+        self.0.send_modify(|count| *count += 1);
+        Busy(self)
+    }
+
+    /// Waits until live traffic rests, or it is one's turn all the same.
+    pub(super) async fn turn(&self) {
+        let rests = async {
+            let mut busy = self.0.subscribe();
+            while busy.wait_for(|count| *count == 0).await.is_ok() {
+                if tokio::time::timeout(REST, busy.changed()).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, rests).await.unwrap_or_default();
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_can_wait_waits_for_live_traffic_but_not_for_ever() {
+        let courtesy = Courtesy::default();
+        let busy = courtesy.busy();
+        let began = std::time::Instant::now();
+        courtesy.turn().await;
+        assert!(began.elapsed() >= PATIENCE, "somebody is busy");
+        drop(busy);
+        assert_eq!(*courtesy.0.borrow(), 0);
+        let mut first = std::pin::pin!(courtesy.turn());
+        assert!(futures::poll!(&mut first).is_pending(), "it rests for a moment only");
+        first.await;
+    }
+}
