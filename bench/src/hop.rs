@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::StreamExt;
 use harness::{Ground, Part, World};
-use millrace::Event;
 use millrace::admin::RawRecord;
 use millrace::contract::frame;
+use millrace::{Config, Event};
 use schemas::{
     CustomerId, Money, OrderCancelled, OrderId, OrderLine, PaymentAccepted, SaleCancelled,
     SaleConfirmed, Sku, StoreId, topics,
@@ -86,7 +86,12 @@ impl Hop {
 
     /// What our service does of it.
     pub(crate) async fn ours(&self) -> Result<Sample> {
-        let mount = self.world.mount_with(sales::service(), |config| config.trace.endpoint = None);
+        self.ours_with(|config| config.trace.endpoint = None).await
+    }
+
+    /// The same under a configuration of one's own.
+    pub(crate) async fn ours_with(&self, set: impl FnOnce(&mut Config)) -> Result<Sample> {
+        let mount = self.world.mount_with(sales::service(), set);
         let (running, sample) = tokio::join!(mount, self.watch());
         running?.stop().await?;
         sample

@@ -4,6 +4,7 @@ mod codec;
 mod growth;
 mod hop;
 mod relay;
+mod telemetry;
 
 use std::time::Duration;
 
@@ -36,6 +37,12 @@ pub(crate) async fn measure(args: &Args) -> Result<Vec<Verdict>> {
         let measured = growth::measure(&ground, args.size()).await;
         ground.stop().await;
         all.extend(told(args, "growth", measured?)?);
+    }
+    if args.wants(&telemetry::GOALS) {
+        let ground = ground(Duration::ZERO).await?;
+        let measured = telemetry::measure(&ground, args.size()).await;
+        ground.stop().await;
+        all.extend(told(args, "telemetry", measured?)?);
     }
     if args.wants(&relay::GOALS) {
         let ground = ground(Duration::ZERO).await?;
