@@ -14,6 +14,7 @@ mod group;
 mod house;
 mod import;
 mod journal;
+mod load;
 mod operation;
 mod order;
 pub mod output;
@@ -89,6 +90,9 @@ enum Command {
     /// Rebuild views beside the live ones, compare, swap, take back.
     #[command(subcommand)]
     Projection(projection::ProjectionCommand),
+    /// Place orders at a steady rate, and see how long they take and how each ends.
+    #[command(subcommand)]
+    Load(load::LoadCommand),
     /// List and create the topics.
     #[command(subcommand)]
     Topic(topic::Topic),
@@ -167,6 +171,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Group(command) => group::run(command, &place()?, output).await?,
         Command::Operation(command) => operation::run(command, &place()?, output).await?,
         Command::Projection(command) => projection::run(command, &place()?, output).await?,
+        Command::Load(command) => load::run(command, &place()?, output).await?,
         Command::Topic(topic) => topic::run(topic, &place()?, output).await?,
         Command::Schema(schema) => schema::run(schema, &place, output).await?,
         Command::Config(command) => config::run(&command, output)?,

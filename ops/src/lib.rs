@@ -9,6 +9,7 @@ pub mod dead;
 pub mod doctor;
 pub mod import;
 pub mod late;
+pub mod load;
 pub mod operation;
 pub mod projection;
 pub mod registry;

@@ -6,6 +6,7 @@ mod arguments;
 mod config;
 mod demo;
 mod import;
+mod load;
 mod nobody;
 mod operate;
 mod run;

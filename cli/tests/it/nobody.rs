@@ -42,6 +42,7 @@ fn every_command_that_reaches_nobody_ends_with_five_and_says_what_to_start() {
         &["order", "explain", id],
         &["order", "show", id, "-w"],
         &["group", "list"],
+        &["load", "run", "checkout", "--for", "1s"],
         &["group", "show", "stock"],
         &["group", "pause", "stock", "--reason", "no", "--execute"],
         &["dlq", "causes"],
