@@ -3,6 +3,7 @@
 
 pub(crate) mod bare;
 pub(crate) mod per_message;
+pub(crate) mod skip_locked;
 
 use std::time::Duration;
 

@@ -43,7 +43,9 @@ enum Measure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Count {
     Errors,
+    Unsent,
     Lost,
+    Unconfirmed,
     Changed,
 }
 
@@ -74,8 +76,13 @@ const STATISTICS: [(&str, Statistic); 7] = [
 ];
 const MEASURES: [(&str, Measure); 2] =
     [("http", Measure::Http), ("order_decided", Measure::OrderDecided)];
-const COUNTS: [(&str, Count); 3] =
-    [("errors", Count::Errors), ("lost", Count::Lost), ("changed", Count::Changed)];
+const COUNTS: [(&str, Count); 5] = [
+    ("errors", Count::Errors),
+    ("unsent", Count::Unsent),
+    ("lost", Count::Lost),
+    ("unconfirmed", Count::Unconfirmed),
+    ("changed", Count::Changed),
+];
 
 /// An assertion, and what the run came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -123,15 +130,17 @@ fn named<T: Copy>(known: &[(&str, T)], name: &str) -> Result<T, String> {
 }
 
 impl Assertion {
-    /// What a run must come to when nobody says it: no order fails, is lost, or ends twice.
-    pub(crate) fn usual() -> Vec<Self> {
-        let count = |name: &str, count| Self {
-            text: format!("{name}==0"),
-            number: Number::Count(count),
-            relation: Relation::Equal,
-            bound: 0.0,
-        };
-        COUNTS.iter().map(|(name, it)| count(name, *it)).collect()
+    /// These, and of every count that they do not name that it is 0: what was fast because it failed
+    /// is not good.
+    pub(crate) fn with_counts(mut these: Vec<Self>) -> Vec<Self> {
+        for (name, count) in COUNTS {
+            let number = Number::Count(count);
+            if !these.iter().any(|it| it.number == number) {
+                let (text, relation) = (format!("{name}==0"), Relation::Equal);
+                these.push(Self { text, number, relation, bound: 0.0 });
+            }
+        }
+        these
     }
 
     pub(crate) fn judge(&self, report: &Report) -> Judged {
@@ -139,7 +148,9 @@ impl Assertion {
             Number::Time(statistic, Measure::Http) => statistic.of(&report.http),
             Number::Time(statistic, Measure::OrderDecided) => statistic.of(&report.order_decided),
             Number::Count(Count::Errors) => report.errors as f64,
+            Number::Count(Count::Unsent) => report.unsent as f64,
             Number::Count(Count::Lost) => report.lost as f64,
+            Number::Count(Count::Unconfirmed) => report.unconfirmed as f64,
             Number::Count(Count::Changed) => report.changed as f64,
         };
         let pass = match self.relation {
@@ -201,6 +212,16 @@ mod tests {
     }
 
     #[test]
+    fn every_count_is_judged_whatever_else_is_asked() {
+        let asked = ["p95(http)<1s", "lost<=2"].map(|text| text.parse().unwrap());
+        let judged = Assertion::with_counts(asked.to_vec());
+        let judged: Vec<Judged> = judged.iter().map(|it| it.judge(&report())).collect();
+        let missed: Vec<&str> =
+            judged.iter().filter(|it| !it.pass).map(|it| it.assertion.as_str()).collect();
+        assert_eq!((judged.len(), missed), (6, vec!["errors==0"]));
+    }
+
+    #[test]
     fn what_is_no_assertion_is_refused_with_what_there_is() {
         for (text, wanted) in [
             ("", "p95(http)<500ms"),
@@ -210,7 +231,7 @@ mod tests {
             ("p95(http<1s", "p95(http)<500ms"),
             ("p95(http)<1", "500ms"),
             ("lost==none", "no count"),
-            ("found==0", "errors, lost, changed"),
+            ("found==0", "errors, unsent, lost, unconfirmed, changed"),
         ] {
             let error = text.parse::<Assertion>().unwrap_err();
             assert!(error.contains(wanted), "{text}: {error}");

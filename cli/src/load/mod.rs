@@ -39,9 +39,9 @@ Examples:
   millrace load run checkout --rate 50/s --for 30s --html load.html -o json > load.json")]
     #[command(after_help = "\
 Assertions: mean, p50, p90, p95, p99, p99.9 or max of http or order_decided, against 500ms, 2s, 1m;
-errors, lost or changed, against a count. Without any: errors==0, lost==0 and changed==0.
-Exit code 10 when one is missed, or when the run is void because this machine could not place the
-orders when they were due.")]
+errors, unsent, lost, unconfirmed or changed, against a count. What is not named of these must be 0.
+Exit code 10 when one is missed, or when the run is void because this machine placed its orders later
+than they were due.")]
     Run(RunArgs),
 }
 
@@ -92,23 +92,26 @@ struct Line {
 pub(crate) async fn run(command: LoadCommand, place: &Place, output: Output) -> anyhow::Result<()> {
     let LoadCommand::Run(args) = command;
     let Story::Checkout = args.story;
+    let plan = Plan { rate: args.rate, time: args.time, patience: args.patience };
+    if plan.orders() == 0 {
+        let text = "no order is due in that time: give a higher rate, or more time";
+        return Err(Failure::Usage(text.to_owned()).into());
+    }
     let retailer = place.retailer();
     let shop = Shop::new(&format!("load-{}", Uuid::now_v7().simple()));
     shop.open(&retailer).await.map_err(Failure::from)?;
-    let plan = Plan { rate: args.rate, time: args.time, patience: args.patience };
     let (progress, stop) = (Arc::new(Progress::default()), CancellationToken::new());
     let watching = tokio::spawn(watch(plan.orders(), progress.clone()));
     let listening = tokio::spawn(listen(stop.clone()));
     let report = load::run(&retailer, &shop, plan, &progress, &stop).await;
     watching.abort();
     listening.abort();
-    let usual = Assertion::usual();
-    let assertions = if args.assertions.is_empty() { &usual } else { &args.assertions };
+    let assertions = Assertion::with_counts(args.assertions);
     let judged: Vec<Judged> = assertions.iter().map(|it| it.judge(&report)).collect();
+    tell(&report, &judged, output)?;
     if let Some(file) = &args.html {
         write(file, &html::page(&report, &judged)?)?;
     }
-    tell(&report, &judged, output)?;
     verdict(&report, &judged)
 }
 
@@ -137,7 +140,8 @@ fn tell(report: &Report, judged: &[Judged], output: Output) -> io::Result<()> {
     output.list(&html::measures(report).map(line))?;
     let ends: Vec<String> = report.outcomes.iter().map(|(end, n)| format!("{n} {end}")).collect();
     let Report { planned, sent, errors, lost, .. } = report;
-    eprintln!("{sent} of {planned} orders sent; {}; {errors} errors, {lost} lost", ends.join(", "));
+    let ends = if ends.is_empty() { "none has ended".to_owned() } else { ends.join(", ") };
+    eprintln!("{sent} of {planned} orders sent; {ends}; {errors} errors, {lost} lost");
     if let Some(error) = &report.error {
         eprintln!("the first error: {error}");
     }
@@ -249,10 +253,12 @@ mod tests {
             seconds: 30.0,
             planned: 300,
             sent: 300,
+            unsent: 0,
             errors: 1,
             error: Some("no".to_owned()),
             outcomes: BTreeMap::from([("confirmed".to_owned(), 297)]),
             lost: 2,
+            unconfirmed: 0,
             changed: 0,
             http,
             order_decided: none.clone(),

@@ -28,8 +28,10 @@ fn every_order_of_a_load_is_followed_to_its_one_outcome_and_a_missed_bound_is_to
     let done = room.run(&[&run[..], &missed].concat());
     assert_eq!(done.code, Some(10), "{done:?}");
     let told: Value = serde_json::from_str(&done.stdout).unwrap();
-    let passed: Vec<_> = told["assertions"].as_array().unwrap().iter().collect();
-    assert_eq!((&passed[0]["pass"], &passed[1]["pass"]), (&false.into(), &true.into()));
+    let missed: Vec<_> = told["assertions"].as_array().unwrap().iter().collect();
+    let missed: Vec<_> = missed.iter().filter(|it| it["pass"] == false).collect();
+    assert_eq!(missed.len(), 1, "{done:?}");
+    assert_eq!(missed[0]["assertion"], "p50(order_decided)<1ms");
     dev.stop();
 }
 
@@ -41,6 +43,7 @@ fn what_is_no_assertion_or_no_rate_is_refused_before_anything_is_placed() {
         ["--assert", "lost"],
         ["--rate", "fast"],
         ["--for", "a while"],
+        ["--for", "0s"],
     ] {
         let done = room.run(&[&["load", "run", "checkout"][..], &wrong].concat());
         assert_eq!(done.code, Some(2), "{wrong:?}: {done:?}");

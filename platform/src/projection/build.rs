@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,8 @@ struct Builder {
     number: i32,
     arrivals: Arrivals,
     condemned: HashMap<(Partition, i64), Poison>,
+    /// The last part.
+    took: Duration,
 }
 
 impl Making {
@@ -44,7 +46,7 @@ impl Making {
         let ids = core.schema_ids.get().cloned().unwrap_or_default();
         let arrivals = Arrivals::new(core.registry.clone(), room.facts(), ids);
         let (core, room, condemned) = (core.clone(), room.clone(), HashMap::new());
-        let builder = Builder { core, room, number, arrivals, condemned };
+        let builder = Builder { core, room, number, arrivals, condemned, took: Duration::ZERO };
         let task = tokio::spawn(builder.run(stop.clone()));
         Self { stop, task }
     }
@@ -85,15 +87,19 @@ impl Builder {
         link.close().await;
     }
 
-    /// Folds a batch, in halves when it has to be.
+    /// Folds a batch, in halves when it has to be. It waits for live traffic, and as long as the last
+    /// part took at most: while that never rests, a build has half of the time.
     async fn settle(&mut self, link: &Link, batch: Vec<Record>, stop: &CancellationToken) {
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
-            self.core.courtesy.turn().await;
+            self.core.courtesy.turn(self.took).await;
             if stop.is_cancelled() {
                 return;
             }
-            match self.fold(&part).await {
+            let began = Instant::now();
+            let folded = self.fold(&part).await;
+            self.took = began.elapsed();
+            match folded {
                 Ok(()) => link.store_offsets(next_offsets(&part)),
                 Err(Failure::Record(index, poison)) => {
                     self.condemned.insert(place(&part[index]), poison);

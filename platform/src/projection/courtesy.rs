@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Nobody waits longer than this for live traffic to rest: then it takes its turn.
-const PATIENCE: Duration = Duration::from_millis(50);
 /// Live traffic rests when it has done so for this long: what one part of it has committed, another
 /// one is about to send.
 const REST: Duration = Duration::from_millis(2);
@@ -24,8 +22,8 @@ impl Courtesy {
         Busy(self)
     }
 
-    /// Waits until live traffic rests, or it is one's turn all the same.
-    pub(super) async fn turn(&self) {
+    /// Waits until live traffic rests, or for so long.
+    pub(super) async fn turn(&self, patience: Duration) {
         let rests = async {
             let mut busy = self.0.subscribe();
             while busy.wait_for(|count| *count == 0).await.is_ok() {
@@ -34,7 +32,7 @@ impl Courtesy {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, rests).await.unwrap_or_default();
+        tokio::time::timeout(patience, rests).await.unwrap_or_default();
     }
 }
 
@@ -53,11 +51,12 @@ mod tests {
         let courtesy = Courtesy::default();
         let busy = courtesy.busy();
         let began = std::time::Instant::now();
-        courtesy.turn().await;
-        assert!(began.elapsed() >= PATIENCE, "somebody is busy");
+        let patience = Duration::from_millis(50);
+        courtesy.turn(patience).await;
+        assert!(began.elapsed() >= patience, "somebody is busy");
         drop(busy);
         assert_eq!(*courtesy.0.borrow(), 0);
-        let mut first = std::pin::pin!(courtesy.turn());
+        let mut first = std::pin::pin!(courtesy.turn(patience));
         assert!(futures::poll!(&mut first).is_pending(), "it rests for a moment only");
         first.await;
     }

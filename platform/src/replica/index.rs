@@ -9,8 +9,8 @@ use super::store::{ROWS, StoreError};
 /// Value, moment and key.
 pub(super) const INDEX: TableDefinition<'_, &[u8], ()> = TableDefinition::new("index");
 
-/// Entries that are sorted at once, in bytes.
-const RUN_BYTES: usize = 64 * 1024 * 1024;
+/// Entries that are sorted at once, in bytes; in tests a few.
+const RUN_BYTES: usize = if cfg!(test) { 256 } else { 64 * 1024 * 1024 };
 
 /// Keys of the entries of a state, given the state and its key; `None` when it cannot be read.
 pub(super) type EntriesOf = fn(&[u8], &[u8]) -> Option<Vec<Vec<u8>>>;

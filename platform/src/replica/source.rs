@@ -33,8 +33,8 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Records and bytes of a batch at most.
 const RECORDS_MAX: usize = 10_000;
 const BYTES_MAX: usize = 8 * 1024 * 1024;
-/// And while a new copy is made: entries of indexes lie all over the file, and the more are written
-/// at once, the fewer pages are written again and again.
+/// And while a new copy is made: rows lie all over the file, and the more are written at once, the fewer
+/// pages are written again and again.
 const FIRST_RECORDS_MAX: usize = 100_000;
 const FIRST_BYTES_MAX: usize = 48 * 1024 * 1024;
 

@@ -17,7 +17,7 @@ use super::index::{self, EntriesOf, INDEX};
 use super::row::{Place, Row};
 
 /// Of the tables below; another number is another file.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 const FILE: &str = "replica.redb";
 
 /// Row by key.

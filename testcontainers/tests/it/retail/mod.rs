@@ -3,6 +3,7 @@
 mod checked;
 mod door;
 mod journal;
+mod load;
 mod partner;
 mod query;
 mod repair;

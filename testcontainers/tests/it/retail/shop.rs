@@ -45,8 +45,18 @@ impl Shop {
         balance: &str,
         change: impl Fn(&str, &mut Config),
     ) -> Result<Self> {
+        Self::open_on(&Ground::shared().await?, mugs, balance, change).await
+    }
+
+    /// The same on a ground of one's own.
+    pub(super) async fn open_on(
+        ground: &Ground,
+        mugs: i64,
+        balance: &str,
+        change: impl Fn(&str, &mut Config),
+    ) -> Result<Self> {
         millrace::log::init(false);
-        let world = World::on(&Ground::shared().await?)?;
+        let world = World::on(ground)?;
         world.create_topics(topics::ALL).await?;
         world.register(EVENTS.iter().map(|event| (event.subject(), event.schema))).await?;
         let mount = |service: fn() -> Service| {
