@@ -151,22 +151,51 @@ impl Currency {
 
     /// Digits after the decimal point.
     pub fn digits(self) -> u32 {
-        CODES
-            .iter()
-            .find(|(_, codes)| codes.split(' ').any(|code| code == self.code()))
-            .map_or(2, |(digits, _)| *digits)
+        place(self.0).map_or(2, |place| u32::from(DIGITS[place].saturating_sub(1)))
     }
+}
+
+/// Digits and one for each code of three letters, 0 for one that is no currency: every amount that is
+/// read asks.
+static DIGITS: [u8; LETTERS * LETTERS * LETTERS] = digits();
+const LETTERS: usize = 26;
+
+const fn digits() -> [u8; LETTERS * LETTERS * LETTERS] {
+    let mut all = [0; LETTERS * LETTERS * LETTERS];
+    let mut group = 0;
+    while group < CODES.len() {
+        let (digits, codes) = (CODES[group].0, CODES[group].1.as_bytes());
+        let mut at = 0;
+        while at < codes.len() {
+            if let Some(place) = place([codes[at], codes[at + 1], codes[at + 2]]) {
+                all[place] = digits as u8 + 1;
+            }
+            at += 4;
+        }
+        group += 1;
+    }
+    all
+}
+
+const fn place(code: [u8; 3]) -> Option<usize> {
+    let (mut place, mut at) = (0, 0);
+    while at < code.len() {
+        if !code[at].is_ascii_uppercase() {
+            return None;
+        }
+        place = place * LETTERS + (code[at] - b'A') as usize;
+        at += 1;
+    }
+    Some(place)
 }
 
 impl FromStr for Currency {
     type Err = MoneyError;
     fn from_str(code: &str) -> Result<Self, MoneyError> {
-        let known = CODES.iter().any(|(_, codes)| codes.split(' ').any(|known| known == code));
         let letters = <[u8; 3]>::try_from(code.as_bytes());
-        match letters {
-            Ok(letters) if known => Ok(Self(letters)),
-            _ => Err(MoneyError::UnknownCurrency),
-        }
+        let letters = letters.map_err(|_| MoneyError::UnknownCurrency)?;
+        let known = place(letters).is_some_and(|place| DIGITS[place] > 0);
+        if known { Ok(Self(letters)) } else { Err(MoneyError::UnknownCurrency) }
     }
 }
 

@@ -112,3 +112,21 @@ fn json_says_amount_and_currency() {
         assert!(serde_json::from_str::<Money>(wrong).is_err(), "{wrong}");
     }
 }
+
+/// Of all codes of three letters those of ISO 4217, each with its digits.
+#[test]
+fn the_codes_of_the_list_are_currencies_and_no_others() {
+    let letters = || (b'A'..=b'Z').map(char::from);
+    let codes = letters()
+        .flat_map(|a| letters().flat_map(move |b| letters().map(move |c| format!("{a}{b}{c}"))));
+    let mut digits = std::collections::BTreeMap::new();
+    for currency in codes.filter_map(|code| code.parse::<Currency>().ok()) {
+        *digits.entry(currency.digits()).or_insert(0) += 1;
+    }
+    assert_eq!(digits, [(0, 16), (2, 131), (3, 7)].into());
+    let of = |code: &str| code.parse::<Currency>().map(Currency::digits).ok();
+    assert_eq!((of("JPY"), of("CAD"), of("ZWG"), of("BHD")), (Some(0), Some(2), Some(2), Some(3)));
+    for wrong in ["", "CA", "CADD", "cad", "C D", "é1"] {
+        assert_eq!(of(wrong), None, "{wrong}");
+    }
+}
