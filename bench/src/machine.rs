@@ -28,9 +28,14 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             model: field(&read("/proc/cpuinfo"), "model name").unwrap_or_default(),
             memory_mib: kib / 1024,
-            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            kernel: version(&read("/proc/sys/kernel/osrelease")).to_owned(),
             load_average: read("/proc/loadavg").trim().to_owned(),
             release: !cfg!(debug_assertions),
         }
     }
+}
+
+/// The number of a version, without the name of who built it.
+fn version(release: &str) -> &str {
+    release.trim().split('-').next().unwrap_or_default()
 }

@@ -61,12 +61,18 @@ struct Size {
     less: u32,
 }
 
+impl Size {
+    fn of(quick: bool) -> Self {
+        match quick {
+            true => Self { rounds: 3, less: 4 },
+            false => Self { rounds: 7, less: 1 },
+        }
+    }
+}
+
 impl Args {
     fn size(&self) -> Size {
-        match self.quick {
-            true => Size { rounds: 3, less: 4 },
-            false => Size { rounds: 7, less: 1 },
-        }
+        Size::of(self.quick)
     }
 
     /// Whether somebody asked for one of these goals.

@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::Size;
+
 const HEAD: &str = "\
 # Performance
 
@@ -73,9 +75,10 @@ fn section(text: &mut String, name: &str, results: &Value) -> Result<()> {
     let rounds = results["rounds"]["samples"].as_array().map_or(0, Vec::len);
     let redone = &results["rounds"]["redone"];
     let only = first.unwrap_or_default();
+    let quick = if rounds < Size::of(false).rounds { "QUICK=1 " } else { "" };
     write!(
         text,
-        "\n{rounds} rounds, {redone} done again. Again: `make bench ARGS='--only {only}'`.\n"
+        "\n{rounds} rounds, {redone} done again. Again: `make bench {quick}ARGS='--only {only}'`.\n"
     )?;
     Ok(())
 }
@@ -89,6 +92,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_page_of_this_repository_is_that_of_its_results() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let page = std::env::temp_dir().join(format!("page-{}.md", uuid::Uuid::now_v7()));
+        write(&root.join("results"), &page).unwrap();
+        let (made, kept) = (fs::read_to_string(&page), root.join("../docs/performance.md"));
+        fs::remove_file(page).unwrap();
+        assert_eq!(made.unwrap(), fs::read_to_string(kept).unwrap(), "make it with --page");
+    }
 
     #[test]
     fn the_page_says_what_the_rounds_say() {
@@ -109,7 +122,9 @@ mod tests {
         write(&folder, &page).unwrap();
         let text = fs::read_to_string(&page).unwrap();
         assert!(text.contains("| `hop` | 1.23 | 1.10 to 1.30 | at most 1.5 | holds | told |"));
-        assert!(text.contains("2 rounds, 1 done again. Again: `make bench ARGS='--only hop'`."));
+        assert!(
+            text.contains("2 rounds, 1 done again. Again: `make bench QUICK=1 ARGS='--only hop'`.")
+        );
         assert!(text.contains("2 cores of m, 5 MiB of memory, Linux 6."), "{text}");
         fs::remove_dir_all(folder).unwrap();
     }
