@@ -144,7 +144,7 @@ pub async fn run(
     let (news, heard) = mpsc::channel(1024);
     let placing = place(&retailer, shop, plan, news, stop);
     let (planned, mut tally) = tokio::join!(placing, listen(heard, progress));
-    tally.changed = changed(&retailer, &tally.ends, plan.patience, stop).await;
+    tally.changed = changed(&retailer, &tally.ends, plan.patience).await;
     tally.report(plan, planned)
 }
 
@@ -209,30 +209,16 @@ async fn end(retailer: &Retailer, order: OrderId) -> String {
     }
 }
 
-/// How many orders have ended otherwise than they had. Whoever stops the run does not want to know.
-async fn changed(
-    retailer: &Retailer,
-    ends: &[(OrderId, String)],
-    patience: Duration,
-    stop: &CancellationToken,
-) -> u64 {
+/// How many orders have ended otherwise than they had, or cannot be looked at in time.
+async fn changed(retailer: &Retailer, ends: &[(OrderId, String)], patience: Duration) -> u64 {
     let looks = ends.iter().map(|(order, status)| async move {
         let view = retailer.clone().with_patience(Retailer::PATIENCE).order(*order, None).await;
         view.is_ok_and(|view| view.status == *status)
     });
     let looks = futures::stream::iter(looks).buffer_unordered(AGAIN_AT_ONCE);
-    let until = Instant::now() + patience;
-    let mut looks = std::pin::pin!(looks.take_until(sleep_until(until)));
-    let mut same = 0;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return 0,
-            look = looks.next() => match look {
-                Some(look) => same += u64::from(look),
-                None => return ends.len() as u64 - same,
-            },
-        }
-    }
+    let looks = looks.take_until(sleep_until(Instant::now() + patience));
+    let same = looks.fold(0, |same, look| async move { same + u64::from(look) }).await;
+    ends.len() as u64 - same
 }
 
 async fn listen(mut heard: mpsc::Receiver<News>, progress: &Progress) -> Tally {
