@@ -17,7 +17,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::meter::Meter;
-use crate::peers::Place;
+use crate::peers::{Announces, Place};
 use crate::rounds::Sample;
 
 const ON_THE_WAY: usize = 5_000;
@@ -56,9 +56,11 @@ impl Hop {
         let place = Place {
             bootstrap: ground.bootstrap_servers().to_owned(),
             group: format!("{}peer", world.prefix()),
-            read: world.topic(topics::PAYMENT_EVENTS),
-            write: world.topic(topics::SALE_EVENTS),
+            reads: topics::PAYMENT_EVENTS.name,
+            writes: topics::SALE_EVENTS.name,
+            prefix: world.prefix().to_owned(),
             database: world.database_url("sales").await?,
+            announces: Announces::Sale,
             schema: world.registry().id_of(&subject, SaleConfirmed::SCHEMA).await?,
         };
         let postmaster = ground.process_id(Part::Postgres).await.ok();
@@ -75,7 +77,7 @@ impl Hop {
 
     /// Puts so many payments on the topic.
     pub(crate) async fn fill(&mut self, records: u32) -> Result<()> {
-        self.last = fill(&self.world, &self.place.read, records).await?;
+        self.last = fill(&self.world, &self.place.read(), records).await?;
         self.records = records;
         let mut db = self.database().await?;
         self.sales = sold(&mut db).await?;
@@ -144,8 +146,9 @@ async fn fill(world: &World, topic: &str, records: u32) -> Result<Vec<Uuid>> {
     let sending = (0..records).map(|number| {
         let admin = admin.clone();
         async move {
-            let id = Uuid::now_v7();
-            let at = admin.produce(topic, payment(schema, id, number)?).await?;
+            let (id, order) = (Uuid::now_v7(), OrderId::new(Uuid::now_v7()));
+            let fact = payment(order, number)?;
+            let at = admin.produce(topic, record(PaymentAccepted::NAME, schema, id, &fact)).await?;
             anyhow::Ok((at, id))
         }
     });
@@ -159,35 +162,40 @@ async fn fill(world: &World, topic: &str, records: u32) -> Result<Vec<Uuid>> {
     Ok(last.into_values().map(|(_, id)| id).collect())
 }
 
-fn payment(schema: u32, id: Uuid, number: u32) -> Result<RawRecord> {
+/// What was paid for an order of three lines.
+pub(crate) fn payment(order_id: OrderId, number: u32) -> Result<PaymentAccepted> {
     let price = Money::new(1990, "CAD".parse()?);
     let line = |n: u32| {
         let sku = Sku::new(&format!("article-{:05}", (number * 7 + n * 131) % 20_000))?;
         anyhow::Ok(OrderLine { sku, quantity: 1, unit_price: price })
     };
-    let order = OrderId::new(Uuid::now_v7());
-    let fact = PaymentAccepted {
-        order_id: order,
+    Ok(PaymentAccepted {
+        order_id,
         customer_id: CustomerId::new(&format!("customer-{:06}", number % 250_000))?,
         store_id: StoreId::new(&format!("store-{:03}", number % 500))?,
         lines: (0..3).map(line).collect::<Result<_>>()?,
         amount: Money::new(5970, "CAD".parse()?),
-    };
+    })
+}
+
+/// A payment on its way, under the name of its type.
+pub(crate) fn record(name: &str, schema: u32, id: Uuid, fact: &PaymentAccepted) -> RawRecord {
+    let order = fact.order_id.to_string();
     let headers = [
         ("ce_specversion", "1.0".to_owned()),
         ("ce_id", id.to_string()),
         ("ce_source", "/retail/payments".to_owned()),
-        ("ce_type", PaymentAccepted::NAME.to_owned()),
-        ("ce_subject", order.to_string()),
+        ("ce_type", name.to_owned()),
+        ("ce_subject", order.clone()),
         ("ce_time", "2026-11-21T08:00:00Z".to_owned()),
         ("ce_sequence", format!("{:020}", 1)),
-        ("ce_correlationid", order.to_string()),
+        ("ce_correlationid", order.clone()),
         ("content-type", "application/avro".to_owned()),
     ];
-    Ok(RawRecord {
+    RawRecord {
         partition: None,
-        key: Some(order.to_string().into_bytes()),
+        key: Some(order.into_bytes()),
         payload: Some(frame(schema, &fact.to_datum())),
         headers: headers.map(|(name, value)| (name.to_owned(), Some(value.into()))).into(),
-    })
+    }
 }

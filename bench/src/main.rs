@@ -1,6 +1,7 @@
 //! `bench`: each goal as a ratio of one run, beside the peer or the limit it is measured against. The
 //! sides of a comparison take turns, because absolute times are those of the machine.
 
+mod chain;
 mod goals;
 mod hop;
 mod machine;
@@ -8,6 +9,7 @@ mod meter;
 mod order;
 mod page;
 mod peers;
+mod plot;
 mod results;
 mod rounds;
 mod verdict;

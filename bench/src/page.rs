@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::Size;
+use crate::{Size, plot};
 
 const HEAD: &str = "\
 # Performance
@@ -29,7 +29,9 @@ pub(crate) fn write(results: &Path, page: &Path) -> Result<()> {
         .filter(|path| path.extension().is_some_and(|end| end == "json"))
         .collect();
     files.sort();
-    let mut text = HEAD.to_owned();
+    let (mut text, plots) = (HEAD.to_owned(), page.with_extension(""));
+    fs::create_dir_all(&plots).with_context(|| plots.display().to_string())?;
+    let plots_name = plots.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut machine = None;
     for file in files {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -37,6 +39,12 @@ pub(crate) fn write(results: &Path, page: &Path) -> Result<()> {
         let kept = fs::read_to_string(&file).with_context(named)?;
         let results: Value = serde_json::from_str(&kept).with_context(named)?;
         section(&mut text, &name, &results)?;
+        let picture = plot::rounds(&results["rounds"])?;
+        if !picture.is_empty() {
+            let file = plots.join(format!("{name}.svg"));
+            fs::write(&file, picture).with_context(|| file.display().to_string())?;
+            write!(text, "\n![Each round of {name}]({plots_name}/{name}.svg)\n")?;
+        }
         machine = Some(results["machine"].clone());
     }
     if let Some(machine) = machine {
@@ -96,11 +104,17 @@ mod tests {
     #[test]
     fn the_page_of_this_repository_is_that_of_its_results() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let page = std::env::temp_dir().join(format!("page-{}.md", uuid::Uuid::now_v7()));
-        write(&root.join("results"), &page).unwrap();
-        let (made, kept) = (fs::read_to_string(&page), root.join("../docs/performance.md"));
-        fs::remove_file(page).unwrap();
-        assert_eq!(made.unwrap(), fs::read_to_string(kept).unwrap(), "make it with --page");
+        let folder = std::env::temp_dir().join(format!("page-{}", uuid::Uuid::now_v7()));
+        fs::create_dir_all(&folder).unwrap();
+        write(&root.join("results"), &folder.join("performance.md")).unwrap();
+        let kept = root.join("../docs");
+        let pictures = fs::read_dir(folder.join("performance")).unwrap();
+        let names = pictures.map(|it| Path::new("performance").join(it.unwrap().file_name()));
+        for name in names.chain(["performance.md".into()]) {
+            let read = |folder: &Path| fs::read_to_string(folder.join(&name)).unwrap_or_default();
+            assert_eq!(read(&folder), read(&kept), "{name:?}: make it with --page");
+        }
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

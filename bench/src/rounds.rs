@@ -18,9 +18,20 @@ pub(crate) struct Sample {
     pub(crate) postgres_us: f64,
 }
 
+/// How a picture shows what sides did.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Shows {
+    #[default]
+    PerSecond,
+    /// How long one piece took.
+    Milliseconds,
+}
+
 /// All rounds of a comparison.
 #[derive(Debug, Serialize)]
 pub(crate) struct Rounds {
+    pub(crate) shows: Shows,
     pub(crate) sides: Vec<&'static str>,
     /// For each round a sample of each side.
     pub(crate) samples: Vec<Vec<Sample>>,
@@ -70,7 +81,7 @@ pub(crate) async fn take_turns(
         }
         eprintln!("{what}: round {round} of {rounds}");
     }
-    Ok(Rounds { sides: sides.to_vec(), samples, redone })
+    Ok(Rounds { shows: Shows::default(), sides: sides.to_vec(), samples, redone })
 }
 
 fn disturbed(samples: &[Vec<Sample>], reference: usize) -> Option<usize> {

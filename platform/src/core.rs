@@ -11,9 +11,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::ask::{self, Breakers};
 use crate::control::{Pauses, Progress, Skips};
+use crate::news::AllNews;
 use crate::outbox::Horizon;
 use crate::projection::{Courtesy, ViewCode};
 use crate::telemetry::{Metrics, Tracing};
+use crate::tx::Line;
 use crate::{Config, Emit, Fault, Registry, Tx, store};
 
 /// No transaction may take longer; past it the connection is closed and the server rolls back.
@@ -34,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) group: String,
     pub(crate) config: Config,
     pub(crate) pool: PgPool,
+    /// What batches of live records are written on.
+    pub(crate) line: Line,
     pub(crate) registry: Registry,
     pub(crate) metrics: Metrics,
     pub(crate) tracing: Tracing,
@@ -62,6 +66,8 @@ pub(crate) struct Core {
     pub(crate) breakers: Breakers,
     /// Who has live traffic in hand.
     pub(crate) courtesy: Courtesy,
+    /// Who waits for which key.
+    pub(crate) news: AllNews,
     /// Counts the commits of this service's batches.
     pub(crate) changes: watch::Sender<u64>,
 }
@@ -70,6 +76,11 @@ impl Core {
     /// Opens a transaction.
     pub(crate) async fn begin(&self) -> Result<Tx, Fault> {
         within(Duration::from_secs(5), Tx::begin(&self.pool, self.settings.clone())).await
+    }
+
+    /// Opens a transaction on a line.
+    pub(crate) async fn begin_on(&self, line: &Line) -> Result<Tx, Fault> {
+        within(Duration::from_secs(5), Tx::begin_on(line, self.settings.clone())).await
     }
 
     /// A pen for this transaction.

@@ -1,6 +1,7 @@
 //! The front door: a command takes the same road as a fact. Load, decide, save, announce, in one
 //! transaction; the answer under an idempotency key is stored in it too.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,13 +11,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
-use tokio::sync::watch;
 
 use crate::core::{Core, within};
 use crate::emit::Origin;
 use crate::plant::{self, Plant};
 use crate::service::WorkingSet;
-use crate::{Caller, Emit, Fault, IdempotencyKey, Problem, Registry, Tx, fail};
+use crate::{Caller, Emit, Fault, IdempotencyKey, News, Problem, Registry, Tx, fail};
 
 /// A client hears within this time that the database does not answer, before its patience ends.
 const COMMAND_TIME_MAX: Duration = Duration::from_millis(4_500);
@@ -161,9 +161,9 @@ impl Door {
         &self.core.registry
     }
 
-    /// Changes after each commit of this service, for answers that wait for news.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.core.changes.subscribe()
+    /// News of what a view knows of a key, for answers that wait for them: those of this process.
+    pub fn news(&self, key: impl Display) -> News {
+        self.core.news.of(key.to_string())
     }
 
     async fn attempt<W, T>(

@@ -19,6 +19,7 @@ pub mod http;
 mod kafka;
 mod life;
 mod migrate;
+mod news;
 mod outbox;
 mod parking;
 #[doc(hidden)]
@@ -47,6 +48,7 @@ pub use millrace_contract as contract;
 pub use millrace_contract::{
     Cause, Currency, Envelope, Event, EventId, Money, MoneyError, Position, Timestamp, Topic,
 };
+pub use news::News;
 pub use outbox::Horizon;
 pub use process::{main, main_with};
 pub use registry::{Registry, RegistryError};

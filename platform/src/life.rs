@@ -75,7 +75,8 @@ impl Life {
         if tokio::task::spawn_blocking(move || tracing.shutdown(deadline)).await.is_err() {
             tracing::debug!("trace exporter panicked at its end");
         }
-        if tokio::time::timeout(LOOK_MAX, self.core.pool.close()).await.is_err() {
+        let closed = async { tokio::join!(self.core.line.close(), self.core.pool.close()) };
+        if tokio::time::timeout(LOOK_MAX, closed).await.is_err() {
             tracing::debug!("database connections did not close in time");
         }
         outcome

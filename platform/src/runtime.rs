@@ -18,10 +18,12 @@ use crate::control::{Pauses, Progress, Skips};
 use crate::core::Core;
 use crate::kafka::{self, Names};
 use crate::life::Life;
+use crate::news::AllNews;
 use crate::projection::Courtesy;
 use crate::replica::{Lookup, Mounted, Replica};
 use crate::service::Service;
 use crate::telemetry::{Metrics, Tracing};
+use crate::tx::Line;
 use crate::{Config, Door, Health, Registry, RegistryError, Source};
 
 /// Why a service could not be mounted, or ended.
@@ -181,13 +183,15 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         service.reads().into_iter().map(|(_, topic)| topic.name).collect();
     reads.sort_unstable();
     reads.dedup();
+    let pool = pool(options, &config);
     Ok(Core {
         service: service.name,
         domain: service.domain(),
         instance: kafka::client_id(&config, service.name),
         dead_letters: service.dead_letters(),
         reads,
-        pool: pool(options, &config),
+        line: Line::new(pool.connect_options()),
+        pool,
         registry: Registry::new(&config.registry),
         metrics: Metrics::new(service.name, &group, env!("CARGO_PKG_VERSION")),
         group,
@@ -205,6 +209,7 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         progress: Progress::default(),
         breakers,
         courtesy: Courtesy::default(),
+        news: AllNews::default(),
         changes: watch::channel(0).0,
         config,
     })

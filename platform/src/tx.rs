@@ -4,20 +4,59 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use millrace_contract::Timestamp;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres, Row};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Row};
 
 use crate::{Fault, parking};
 
 /// An open transaction, or for a query a plain connection.
 pub struct Tx {
-    conn: Option<PoolConnection<Postgres>>,
+    conn: Option<Conn>,
     open: bool,
     now: Timestamp,
     settings: Arc<dyn Any + Send + Sync>,
+}
+
+enum Conn {
+    Pooled(PoolConnection<Postgres>),
+    /// It goes back where it came from with the commit.
+    OfLine(Box<PgConnection>, Line),
+}
+
+/// A connection for whoever begins one transaction after the other. A pool asks the server three times
+/// whether a connection still lives, for each transaction; here the BEGIN shows it.
+#[derive(Clone)]
+pub(crate) struct Line {
+    options: Arc<PgConnectOptions>,
+    /// While no transaction has it.
+    kept: Arc<Mutex<Option<Box<PgConnection>>>>,
+}
+
+impl Line {
+    pub(crate) fn new(options: impl Into<Arc<PgConnectOptions>>) -> Self {
+        Self { options: options.into(), kept: Arc::default() }
+    }
+
+    fn take(&self) -> Option<Box<PgConnection>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn give(&self, conn: Box<PgConnection>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(conn);
+    }
+
+    /// Says goodbye to the server. It may be used again.
+    pub(crate) async fn close(&self) {
+        if let Some(conn) = self.take()
+            && let Err(error) = conn.close().await
+        {
+            tracing::debug!(%error, "a connection did not close");
+        }
+    }
 }
 
 impl Tx {
@@ -26,9 +65,26 @@ impl Tx {
         pool: &PgPool,
         settings: Arc<dyn Any + Send + Sync>,
     ) -> Result<Self, Fault> {
+        Self::begun(Conn::Pooled(pool.acquire().await?), settings).await
+    }
+
+    /// Opens a transaction on a line of one's own.
+    pub(crate) async fn begin_on(
+        line: &Line,
+        settings: Arc<dyn Any + Send + Sync>,
+    ) -> Result<Self, Fault> {
+        if let Some(kept) = line.take()
+            && let Ok(tx) = Self::begun(Conn::OfLine(kept, line.clone()), settings.clone()).await
+        {
+            return Ok(tx);
+        }
+        let new = Box::new(PgConnection::connect_with(&line.options).await?);
+        Self::begun(Conn::OfLine(new, line.clone()), settings).await
+    }
+
+    async fn begun(conn: Conn, settings: Arc<dyn Any + Send + Sync>) -> Result<Self, Fault> {
         // From here on it counts as open: a BEGIN that is cut off may still have begun.
-        let conn = Some(pool.acquire().await?);
-        let mut tx = Self { conn, open: true, now: Timestamp::default(), settings };
+        let mut tx = Self { conn: Some(conn), open: true, now: Timestamp::default(), settings };
         // In one message: every batch and every command begins with it.
         let begun = sqlx::raw_sql(
             "BEGIN; SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint",
@@ -47,12 +103,16 @@ impl Tx {
         let mut conn = pool.acquire().await?;
         let now: time::OffsetDateTime =
             sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut *conn).await?;
-        Ok(Self { conn: Some(conn), open: false, now: now.into(), settings })
+        Ok(Self { conn: Some(Conn::Pooled(conn)), open: false, now: now.into(), settings })
     }
 
     /// The connection, for statements of the service's own store.
     pub fn db(&mut self) -> &mut PgConnection {
-        self.conn.as_mut().expect("the connection leaves only with commit, rollback or drop")
+        match self.conn.as_mut() {
+            Some(Conn::Pooled(conn)) => conn,
+            Some(Conn::OfLine(conn, _)) => conn,
+            None => unreachable!("the connection leaves only with commit, rollback or drop"),
+        }
     }
 
     /// When the transaction began, or the connection was taken, by the database's clock.
@@ -76,14 +136,21 @@ impl Tx {
 
     pub(crate) async fn commit(mut self) -> Result<(), Fault> {
         sqlx::raw_sql("COMMIT").execute(self.db()).await?;
-        self.open = false;
+        self.end();
         Ok(())
     }
 
     pub(crate) async fn rollback(mut self) -> Result<(), Fault> {
         sqlx::raw_sql("ROLLBACK").execute(self.db()).await?;
-        self.open = false;
+        self.end();
         Ok(())
+    }
+
+    fn end(&mut self) {
+        self.open = false;
+        if let Some(Conn::OfLine(conn, line)) = self.conn.take() {
+            line.give(conn);
+        }
     }
 }
 
@@ -91,7 +158,7 @@ impl Drop for Tx {
     /// A transaction nobody finished may hang in the middle of a statement: its connection is
     /// closed rather than given back, and the server rolls back.
     fn drop(&mut self) {
-        if let (true, Some(conn)) = (self.open, self.conn.take()) {
+        if let (true, Some(Conn::Pooled(conn))) = (self.open, self.conn.take()) {
             drop(conn.detach());
         }
     }

@@ -95,11 +95,11 @@ async fn grow(hop: &Hop, rows: u32) -> Result<()> {
 async fn again(hop: &Hop) -> Result<Sample> {
     let (admin, prefix) = (hop.world.admin().await?, hop.world.prefix());
     let records: i64 =
-        admin.watermarks(&hop.place.read).await?.iter().map(|mark| mark.high - mark.low).sum();
+        admin.watermarks(&hop.place.read()).await?.iter().map(|mark| mark.high - mark.low).sum();
     ensure!(records > 0, "nothing was handled yet");
     let group = format!("{prefix}retail.sales");
     eventually(SOON, "the group has no members", async || {
-        let reset = admin.reset_group(&group, &[&hop.place.read], To::Earliest).await;
+        let reset = admin.reset_group(&group, &[&hop.place.read()], To::Earliest).await;
         reset.map(drop).map_err(|error| error.to_string())
     })
     .await?;

@@ -69,7 +69,7 @@ async fn run(ground: &Ground, side: usize, records: u32) -> Result<Sample> {
             let peer = tokio::spawn(async move {
                 match side {
                     BARE => bare::run(place, until).await,
-                    _ => per_message::run(place, until).await,
+                    _ => per_message::run(place, 1, until).await,
                 }
             });
             let sample = hop.watch().await;

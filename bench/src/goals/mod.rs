@@ -3,8 +3,11 @@
 mod codec;
 mod growth;
 mod hop;
+mod latency;
 mod relay;
+mod saga;
 mod telemetry;
+mod wake;
 
 use std::time::Duration;
 
@@ -31,6 +34,26 @@ pub(crate) async fn measure(args: &Args) -> Result<Vec<Verdict>> {
             ground.stop().await;
             all.extend(told(args, &format!("hop-{disk}"), measured?)?);
         }
+    }
+    if args.wants(&saga::GOALS) {
+        for (disk, sync) in DISKS {
+            let ground = ground(sync).await?;
+            let measured = saga::measure(&ground, disk, args.size()).await;
+            ground.stop().await;
+            all.extend(told(args, &format!("saga-{disk}"), measured?)?);
+        }
+    }
+    if args.wants(&latency::GOALS) {
+        let ground = ground(Duration::ZERO).await?;
+        let measured = latency::measure(&ground, args.size()).await;
+        ground.stop().await;
+        all.extend(told(args, "latency", measured?)?);
+    }
+    if args.wants(&wake::GOALS) {
+        let ground = ground(Duration::from_millis(2)).await?;
+        let measured = wake::measure(&ground, args.size()).await;
+        ground.stop().await;
+        all.extend(told(args, "wake", measured?)?);
     }
     if args.wants(&growth::GOALS) {
         let ground = ground(Duration::ZERO).await?;

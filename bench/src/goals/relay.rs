@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::Size;
 use crate::hop::Hop;
 use crate::peers::skip_locked;
-use crate::rounds::{Rounds, Sample, take_turns};
+use crate::rounds::{Rounds, Sample, Shows, take_turns};
 use crate::verdict::{Bound, Verdict};
 
 pub(crate) const GOALS: [&str; 1] = ["relay_p50_times_without_snapshot"];
@@ -40,7 +40,7 @@ pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<
         let p50 = run(ground, side, churned).await?;
         Ok(Sample { rate: 1.0 / p50, ..Sample::default() })
     });
-    let rounds = rounds.await?;
+    let rounds = Rounds { shows: Shows::Milliseconds, ..rounds.await? };
     let ms = |side| 1e3 / rounds.median(|it| it.rate, side);
     let told = format!(
         "from the commit until it is marked as sent: {:.2} ms with {churned} rows sent under a held \

@@ -4,11 +4,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use millrace::Event;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::FutureProducer;
 use rdkafka::{Offset, TopicPartitionList};
-use schemas::{SaleConfirmed, topics};
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -28,13 +26,13 @@ pub(crate) async fn run(place: Place, stop: CancellationToken) -> Result<()> {
             tokio::task::yield_now().await;
             continue;
         }
-        let sold: Vec<Sold> = batch.iter().map(|paid| paid.sold(place.schema)).collect();
+        let sold: Vec<Sold> = batch.iter().map(|paid| paid.sold(&place)).collect();
         let mut tx = db.begin().await?;
-        insert_inbox(&mut tx, &batch).await?;
+        insert_inbox(&place, &mut tx, &batch).await?;
         insert_sales(&mut tx, &batch).await?;
-        insert_outbox(&mut tx, &sold).await?;
+        insert_outbox(&place, &mut tx, &sold).await?;
         tx.commit().await?;
-        store(&consumer, &place.read, &batch)?;
+        store(&consumer, &place.read(), &batch)?;
         publish(&place, &producer, &sold).await?;
         sqlx::query("UPDATE millrace.outbox SET sent_at = now() WHERE event_id = ANY($1)")
             .bind(sold.iter().map(|sold| sold.id).collect::<Vec<_>>())
@@ -74,14 +72,14 @@ async fn publish(place: &Place, producer: &FutureProducer, sold: &[Sold]) -> Res
     Ok(())
 }
 
-async fn insert_inbox(db: &mut PgConnection, batch: &[Paid]) -> Result<()> {
+async fn insert_inbox(place: &Place, db: &mut PgConnection, batch: &[Paid]) -> Result<()> {
     sqlx::query(
         r#"INSERT INTO millrace.inbox (event_id, topic, "partition", "offset")
            SELECT event_id, $1, "partition", "offset"
            FROM unnest($2::uuid[], $3::int[], $4::bigint[]) AS new (event_id, "partition", "offset")
            ON CONFLICT DO NOTHING RETURNING event_id"#,
     )
-    .bind(topics::PAYMENT_EVENTS.name)
+    .bind(place.reads)
     .bind(batch.iter().map(|paid| paid.id).collect::<Vec<_>>())
     .bind(batch.iter().map(|paid| paid.partition).collect::<Vec<_>>())
     .bind(batch.iter().map(|paid| paid.offset).collect::<Vec<_>>())
@@ -112,7 +110,7 @@ async fn insert_sales(db: &mut PgConnection, batch: &[Paid]) -> Result<()> {
     Ok(())
 }
 
-async fn insert_outbox(db: &mut PgConnection, sold: &[Sold]) -> Result<()> {
+async fn insert_outbox(place: &Place, db: &mut PgConnection, sold: &[Sold]) -> Result<()> {
     sqlx::query(
         "INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
              correlation_id, causation_id, occurred_at)
@@ -120,8 +118,8 @@ async fn insert_outbox(db: &mut PgConnection, sold: &[Sold]) -> Result<()> {
          FROM unnest($3::uuid[], $4::text[], $5::bytea[], $6::uuid[])
              AS new (event_id, key, payload, cause)",
     )
-    .bind(topics::SALE_EVENTS.name)
-    .bind(SaleConfirmed::NAME)
+    .bind(place.writes)
+    .bind(place.announces.name())
     .bind(sold.iter().map(|sold| sold.id).collect::<Vec<Uuid>>())
     .bind(sold.iter().map(|sold| sold.key.as_str()).collect::<Vec<_>>())
     .bind(sold.iter().map(|sold| sold.payload.as_slice()).collect::<Vec<_>>())

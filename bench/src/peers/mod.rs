@@ -23,13 +23,23 @@ use uuid::Uuid;
 pub(crate) struct Place {
     pub(crate) bootstrap: String,
     pub(crate) group: String,
-    /// Payments, on the broker.
-    pub(crate) read: String,
-    /// Sales, on the broker.
-    pub(crate) write: String,
+    /// Topics, without the prefix that they have on the broker.
+    pub(crate) reads: &'static str,
+    pub(crate) writes: &'static str,
+    pub(crate) prefix: String,
     pub(crate) database: String,
+    pub(crate) announces: Announces,
     /// The registry's id of what is announced.
     pub(crate) schema: u32,
+}
+
+/// What is announced of a payment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Announces {
+    /// Its sale.
+    Sale,
+    /// The same payment under another name: the next step of a chain.
+    Step(&'static str),
 }
 
 /// A payment as it came.
@@ -70,25 +80,44 @@ impl Paid {
         SaleId::of(self.fact.order_id)
     }
 
-    pub(crate) fn sold(&self, schema: u32) -> Sold {
+    pub(crate) fn sold(&self, place: &Place) -> Sold {
         let fact = &self.fact;
-        let sold = SaleConfirmed {
+        let sale = || SaleConfirmed {
             order_id: fact.order_id,
             sale_id: self.sale(),
             customer_id: fact.customer_id.clone(),
             store_id: fact.store_id.clone(),
             total: fact.amount,
         };
+        let datum = match place.announces {
+            Announces::Sale => sale().to_datum(),
+            Announces::Step(_) => fact.to_datum(),
+        };
         Sold {
             id: Uuid::now_v7(),
             key: fact.order_id.to_string(),
-            payload: frame(schema, &sold.to_datum()),
+            payload: frame(place.schema, &datum),
             cause: self.id,
         }
     }
 }
 
+impl Announces {
+    /// Its CloudEvents type.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sale => SaleConfirmed::NAME,
+            Self::Step(name) => name,
+        }
+    }
+}
+
 impl Place {
+    /// What it reads, on the broker.
+    pub(crate) fn read(&self) -> String {
+        format!("{}{}", self.prefix, self.reads)
+    }
+
     pub(crate) fn consumer(&self) -> Result<BaseConsumer> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.bootstrap)
@@ -99,7 +128,7 @@ impl Place {
             .set("fetch.queue.backoff.ms", "5")
             .set("queued.min.messages", "2000")
             .create()?;
-        consumer.subscribe(&[&self.read])?;
+        consumer.subscribe(&[&self.read()])?;
         Ok(consumer)
     }
 
@@ -120,7 +149,7 @@ impl Place {
         let headers = [
             ("ce_specversion", "1.0"),
             ("ce_id", &sold.id.to_string()),
-            ("ce_type", SaleConfirmed::NAME),
+            ("ce_type", self.announces.name()),
             ("ce_subject", &sold.key),
             ("ce_causationid", &sold.cause.to_string()),
             ("content-type", "application/avro"),
@@ -129,7 +158,8 @@ impl Place {
             all.insert(Header { key, value: Some(*value) })
         };
         let headers = headers.iter().fold(OwnedHeaders::new(), insert);
-        let mut record = FutureRecord::to(&self.write).key(&sold.key).payload(&sold.payload);
+        let topic = format!("{}{}", self.prefix, self.writes);
+        let mut record = FutureRecord::to(&topic).key(&sold.key).payload(&sold.payload);
         record = record.headers(headers);
         loop {
             match producer.send_result(record) {

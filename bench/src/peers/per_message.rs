@@ -1,13 +1,14 @@
 //! What most services do: a transaction for each record, and a relay that looks at its outbox every
 //! fifty milliseconds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use millrace::Event;
-use rdkafka::consumer::Consumer;
-use schemas::{SaleConfirmed, topics};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use sqlx::{Connection, PgConnection, Row};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Paid, Place, Sold};
@@ -15,37 +16,61 @@ use super::{Paid, Place, Sold};
 const POLL_EVERY: Duration = Duration::from_millis(50);
 const RELAY_BATCH: i64 = 500;
 const PATIENCE: Duration = Duration::from_millis(20);
+/// Records that wait for a worker.
+const WAITING: usize = 500;
 
-/// Works until it is told to stop.
-pub(crate) async fn run(place: Place, stop: CancellationToken) -> Result<()> {
-    tokio::try_join!(consume(&place, &stop), relay(&place, &stop)).map(drop)
+/// Works until it is told to stop. A worker has every so-manieth partition, and a connection.
+pub(crate) async fn run(place: Place, workers: usize, stop: CancellationToken) -> Result<()> {
+    tokio::try_join!(consume(&place, workers, &stop), relay(&place, &stop)).map(drop)
 }
 
-async fn consume(place: &Place, stop: &CancellationToken) -> Result<()> {
-    let consumer = place.consumer()?;
-    let mut db = PgConnection::connect(&place.database).await?;
+async fn consume(place: &Place, workers: usize, stop: &CancellationToken) -> Result<()> {
+    let consumer = Arc::new(place.consumer()?);
+    let (mut lanes, mut working) = (vec![], JoinSet::new());
+    for _ in 0..workers {
+        let (lane, records) = mpsc::channel(WAITING);
+        lanes.push(lane);
+        working.spawn(work(place.clone(), consumer.clone(), records));
+    }
     while !stop.is_cancelled() {
         let polled = tokio::task::block_in_place(|| consumer.poll(PATIENCE));
         let Some(message) = polled else {
             tokio::task::yield_now().await;
             continue;
         };
-        let message = message?;
-        let paid = Paid::read(&message)?;
-        handle(&mut db, &paid, &paid.sold(place.schema)).await?;
-        consumer.store_offset_from_message(&message)?;
+        let paid = Paid::read(&message?)?;
+        if lanes[paid.partition as usize % workers].send(paid).await.is_err() {
+            break;
+        }
+    }
+    drop(lanes);
+    while let Some(worked) = working.join_next().await {
+        worked??;
     }
     Ok(())
 }
 
-async fn handle(db: &mut PgConnection, paid: &Paid, sold: &Sold) -> Result<()> {
+async fn work(
+    place: Place,
+    consumer: Arc<BaseConsumer>,
+    mut records: mpsc::Receiver<Paid>,
+) -> Result<()> {
+    let (mut db, read) = (PgConnection::connect(&place.database).await?, place.read());
+    while let Some(paid) = records.recv().await {
+        handle(&place, &mut db, &paid, &paid.sold(&place)).await?;
+        consumer.store_offset(&read, paid.partition, paid.offset)?;
+    }
+    Ok(())
+}
+
+async fn handle(place: &Place, db: &mut PgConnection, paid: &Paid, sold: &Sold) -> Result<()> {
     let mut tx = db.begin().await?;
     let new = sqlx::query(
         r#"INSERT INTO millrace.inbox (event_id, topic, "partition", "offset")
            VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"#,
     )
     .bind(paid.id)
-    .bind(topics::PAYMENT_EVENTS.name)
+    .bind(place.reads)
     .bind(paid.partition)
     .bind(paid.offset)
     .execute(&mut *tx)
@@ -71,8 +96,8 @@ async fn handle(db: &mut PgConnection, paid: &Paid, sold: &Sold) -> Result<()> {
              VALUES ($1, 0, $2, $3, $4, 1, $5, $4, $6, now())",
         )
         .bind(sold.id)
-        .bind(topics::SALE_EVENTS.name)
-        .bind(SaleConfirmed::NAME)
+        .bind(place.writes)
+        .bind(place.announces.name())
         .bind(&sold.key)
         .bind(&sold.payload)
         .bind(sold.cause)

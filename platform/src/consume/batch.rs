@@ -23,13 +23,16 @@ use super::seek::Seeks;
 use super::stopped::Stops;
 use super::turn::Condemned;
 use super::view;
-use super::{Conditions, planted, room, tell};
+use super::{Conditions, Haste, planted, room, tell};
 use crate::control::{Pauses, free};
 use crate::core::Core;
 use crate::{Fault, Poison, fail};
 
 /// How often the loop looks at its own state when no record comes.
 const IDLE_TICK: Duration = Duration::from_secs(1);
+/// A batch for readers begins so long after the last one, when there was one: a hundred in a second are
+/// soon enough for them.
+const READERS_WAIT: Duration = Duration::from_millis(10);
 
 /// Handles batch after batch.
 pub(crate) struct Loop {
@@ -55,6 +58,8 @@ pub(crate) struct Loop {
     careful: Careful,
     /// Faults found in an attempt that had to be taken back.
     condemned: HashMap<(Partition, i64), Poison>,
+    /// When the last batch was begun with.
+    took: Option<Instant>,
 }
 
 impl Loop {
@@ -77,6 +82,7 @@ impl Loop {
             aside: HashMap::new(),
             careful: Careful::default(),
             condemned: HashMap::new(),
+            took: None,
             core,
             room,
             link,
@@ -167,15 +173,14 @@ impl Loop {
         held
     }
 
-    /// One record, and what else is ready; never waits to fill a batch. Empty when it was only
-    /// time to look; `None` when the polling thread is gone.
+    /// One record, and what else is ready. Empty when it was only time to look; `None` when the polling
+    /// thread is gone.
     async fn next(
         &mut self,
         stop: &CancellationToken,
         held: &mut watch::Receiver<bool>,
         pauses: &mut watch::Receiver<Pauses>,
     ) -> Option<Vec<Record>> {
-        let limits = &self.core.config.consume;
         let first = tokio::select! {
             biased;
             () = stop.cancelled() => return Some(vec![]),
@@ -185,14 +190,28 @@ impl Loop {
             record = self.link.records.recv() => Some(record?),
         };
         let Some(first) = first else { return Some(vec![]) };
-        let mut bytes = first.bytes();
         let mut batch = vec![first];
+        let more = self.fill(&mut batch);
+        let soon =
+            self.took.map_or(Duration::ZERO, |took| READERS_WAIT.saturating_sub(took.elapsed()));
+        if more && self.room.haste() == Haste::Readers && !soon.is_zero() {
+            tokio::time::sleep(soon).await;
+            self.fill(&mut batch);
+        }
+        self.took = Some(Instant::now());
+        Some(batch)
+    }
+
+    /// Adds what is ready, and says whether there is place for more.
+    fn fill(&mut self, batch: &mut Vec<Record>) -> bool {
+        let limits = &self.core.config.consume;
+        let mut bytes: usize = batch.iter().map(Record::bytes).sum();
         while batch.len() < limits.batch_records_max && bytes < limits.batch_bytes_max {
-            let Some(record) = self.link.records.try_recv() else { break };
+            let Some(record) = self.link.records.try_recv() else { return true };
             bytes += record.bytes();
             batch.push(record);
         }
-        Some(batch)
+        false
     }
 
     /// Handles every record of a batch, as one transaction when all goes well.

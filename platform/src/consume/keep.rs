@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use futures::future::BoxFuture;
 use millrace_contract::{Cause, EventId, Headers, Position, Timestamp, Topic, unframe};
 
+use super::Haste;
 use super::arrive::{Arrived, Content, Incoming};
 use super::assign::Partition;
 use super::reaction::{Failure, Read, Room, origin_span};
@@ -115,6 +116,10 @@ fn kept<'a>(incoming: &'a Incoming<'_>, arrived: &'a Arrived) -> Result<Kept<'a>
 }
 
 impl<K: Keep> Room for Keeper<K> {
+    fn haste(&self) -> Haste {
+        Haste::None
+    }
+
     fn facts(&self) -> Vec<Read> {
         self.facts.clone()
     }

@@ -27,8 +27,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
-use millrace_contract::Topic;
-
 use crate::{Condition, Fault};
 pub(crate) use assign::Partition;
 pub(crate) use poll::Link;
@@ -45,6 +43,18 @@ pub(crate) struct Conditions {
     pub(crate) handling: Condition,
 }
 
+/// Who waits for what comes of a record. Many small transactions cost many times what few large ones
+/// do: where less depends on a record, it waits longer for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Haste {
+    /// The next step: nothing waits for others.
+    Step,
+    /// Readers of a view.
+    Readers,
+    /// Nobody.
+    None,
+}
+
 /// Consumes until `stop`; while `held` is true nothing new is handled.
 pub(crate) async fn run(
     core: Arc<Core>,
@@ -53,15 +63,14 @@ pub(crate) async fn run(
     held: watch::Receiver<bool>,
     stop: CancellationToken,
 ) -> Result<(), Fault> {
-    let reads = room.reads();
-    if reads.is_empty() {
+    if room.reads().is_empty() {
         stop.cancelled().await;
         return Ok(());
     }
     if room.is_view() {
         return follow(core, room, conditions, held, stop).await;
     }
-    let link = link(&core, &core.group, &reads, conditions.consumer.clone())?;
+    let link = link(&core, &core.group, &*room, conditions.consumer.clone())?;
     batch::Loop::new(core, room, link, conditions, 0).run(held, stop).await
 }
 
@@ -80,7 +89,7 @@ async fn follow(
             () = stop.cancelled() => return Ok(()),
             build = live.wait_for(|build| *build > 0) => *build.map_err(Fault::transient)?,
         };
-        let link = link(&core, &core.group, &room.reads(), conditions.consumer.clone())?;
+        let link = link(&core, &core.group, &*room, conditions.consumer.clone())?;
         let ends = stop.child_token();
         let member = batch::Loop::new(core.clone(), room.clone(), link, conditions.clone(), build);
         let mut member = std::pin::pin!(member.run(held.clone(), ends.clone()));
@@ -96,8 +105,8 @@ async fn follow(
 pub(crate) fn link(
     core: &Core,
     group: &str,
-    reads: &[(&'static str, &'static Topic)],
+    room: &dyn Room,
     condition: Condition,
 ) -> Result<Link, Fault> {
-    poll::start(core, group, reads, condition)
+    poll::start(core, group, room, condition)
 }

@@ -15,9 +15,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, Statistics, TopicPartitionList};
 
+use super::Haste;
 use super::arrive::Record;
 use super::assign::{Assignment, Partition};
 use super::handover::{Giver, Taker, handover};
+use super::reaction::Room;
 use crate::core::Core;
 use crate::kafka::{self, Names};
 use crate::{Condition, Fault};
@@ -63,11 +65,12 @@ pub(crate) struct Listener {
 pub(crate) fn start(
     core: &Core,
     group: &str,
-    reads: &[(&'static str, &'static Topic)],
+    room: &dyn Room,
     condition: Condition,
 ) -> Result<Link, Fault> {
     let names = Names::new(&core.config);
-    let mut topics: Vec<&'static Topic> = reads.iter().map(|(_, topic)| *topic).collect();
+    let mut topics: Vec<&'static Topic> =
+        room.reads().into_iter().map(|(_, topic)| topic).collect();
     topics.sort_by_key(|topic| topic.name);
     topics.dedup();
     let assignment = Arc::new(Assignment::default());
@@ -81,7 +84,11 @@ pub(crate) fn start(
         silent: AtomicBool::new(false),
     };
     let client_id = kafka::client_id(&core.config, core.service);
-    let config = kafka::consumer(&core.config, group, &client_id);
+    let mut config = kafka::consumer(&core.config, group, &client_id);
+    if room.haste() == Haste::None {
+        // The broker keeps an answer until it is worth its while.
+        config.set("fetch.min.bytes", "1048576").set("fetch.wait.max.ms", "100");
+    }
     let consumer: BaseConsumer<Listener> =
         config.create_with_context(listener).map_err(Fault::transient)?;
     let subscribed: Vec<String> = topics.iter().map(|topic| names.topic(topic.name)).collect();

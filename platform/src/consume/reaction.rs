@@ -6,6 +6,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use millrace_contract::{DecodeError, Envelope, Event, Topic};
 
+use super::Haste;
 use super::arrive::{Arrived, Content};
 use super::assign::Partition;
 use super::planted;
@@ -57,6 +58,11 @@ impl From<Fault> for Failure {
 
 /// What a service does with batches, whatever its working set.
 pub(crate) trait Room: Send + Sync {
+    /// Who waits for what it does.
+    fn haste(&self) -> Haste {
+        Haste::Step
+    }
+
     /// Names and topics of the facts it handles.
     fn reads(&self) -> Vec<(&'static str, &'static Topic)> {
         self.facts().iter().map(|read| (read.name, read.topic)).collect()

@@ -42,7 +42,7 @@ pub(super) async fn handle(
     if plant::is_turn(Plant::OffsetBeforeCommit, 10) {
         return Ok(());
     }
-    let mut tx = core.begin().await?;
+    let mut tx = core.begin_on(&core.line).await?;
     let repeated = match planted::unasked() {
         Some(none) => none,
         None => admit(core, &mut tx, batch, &mut condemned).await?,
@@ -52,7 +52,7 @@ pub(super) async fn handle(
         if plant::is_turn(Plant::InboxBefore, 10) {
             return Ok(());
         }
-        tx = core.begin().await?;
+        tx = core.begin_on(&core.line).await?;
     }
     planted::condemn(batch.len(), &mut condemned);
     fail::point("consume.after_inbox");

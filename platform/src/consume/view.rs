@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use super::Haste;
 use super::arrive::Incoming;
 use super::assign::Partition;
 use super::place::Bounds;
@@ -83,7 +84,7 @@ pub(super) async fn handle(
     condemned: Condemned,
     live: i32,
 ) -> Result<(), Failure> {
-    let mut tx = core.begin().await?;
+    let mut tx = core.begin_on(&core.line).await?;
     still_live(&mut tx, live).await?;
     let at = |incoming: &Incoming<'_>| {
         (incoming.record.position.topic, incoming.record.position.partition)
@@ -112,6 +113,7 @@ pub(super) async fn handle(
     tx.commit().await?;
     crate::fail::point("view.after_commit");
     core.committed(told || said);
+    core.news.tell(batch.iter().filter_map(|incoming| incoming.key.as_deref()));
     Ok(())
 }
 
@@ -167,6 +169,10 @@ async fn begin_partition(core: &Core, room: &dyn Room, begin: &Begin) -> Result<
 }
 
 impl<W: View> Room for Folder<W> {
+    fn haste(&self) -> Haste {
+        Haste::Readers
+    }
+
     fn facts(&self) -> Vec<Read> {
         self.table.reads()
     }

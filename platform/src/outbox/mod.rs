@@ -122,7 +122,9 @@ impl Blocked {
 
 impl Session {
     async fn open(core: Arc<Core>, condition: Condition) -> Result<Self, Fault> {
-        let options = core.pool.connect_options();
+        // What a crashed server forgets of its marks is sent once more, by a new session.
+        let options = core.pool.connect_options().as_ref().clone();
+        let options = options.options([("synchronous_commit", "off")]);
         let conn = in_time(PgConnection::connect_with(&options)).await?;
         let url = core.config.database.url();
         let mut listener = in_time(PgListener::connect(url)).await?;

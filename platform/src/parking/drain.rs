@@ -169,6 +169,7 @@ impl Drain {
         tx.commit().await?;
         fail::point("drain.after_commit");
         self.core.committed(announced || told);
+        self.core.news.tell(std::iter::once(key.key.as_str()));
         let all = turn.acted().count() == parked.len();
         Ok(if all && parked.len() as i64 == records_max { Drained::More } else { Drained::Rests })
     }

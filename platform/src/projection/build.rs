@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::schema;
+use super::{Courtesy, schema};
 use crate::consume::arrive::{Arrivals, Incoming, Record};
 use crate::consume::reaction::{Failure, Room, guarded};
 use crate::consume::turn::{Condemned, Fate, Turn, Waits};
@@ -16,11 +16,18 @@ use crate::control::operation;
 use crate::core::Core;
 use crate::parking::key_of;
 use crate::store::{self, Versions};
+use crate::tx::Line;
 use crate::{Fault, Health, Poison, Tx};
 
-/// Live traffic waits behind a batch that is folded: a build's are small, though it has much to read.
-const BATCH_RECORDS_MAX: usize = 100;
+/// What is folded in one transaction at most.
+const BATCH_RECORDS_MAX: usize = 500;
 const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// And beside live traffic, which waits behind it: so little that it is soon over.
+const BESIDE_RECORDS_MAX: usize = 25;
+/// Beside live traffic a build rests after each part for this share of the time that it took.
+const REST: f64 = 0.3;
+/// Live traffic that paused for so long is over.
+const BESIDE_FOR: Duration = Duration::from_secs(1);
 /// The pause before a batch is tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -34,10 +41,21 @@ struct Builder {
     core: Arc<Core>,
     room: Arc<dyn Room>,
     number: i32,
+    /// Its statements find the tables of the build.
+    line: Line,
     arrivals: Arrivals,
     condemned: HashMap<(Partition, i64), Poison>,
+    pace: Pace,
+}
+
+/// How fast a build may go: as fast as it can, or beside live traffic.
+#[derive(Default)]
+struct Pace {
     /// The last part.
     took: Duration,
+    /// Pieces of live work that had begun by then, and when one of them was seen.
+    begun: u64,
+    seen: Option<Instant>,
 }
 
 impl Making {
@@ -45,8 +63,12 @@ impl Making {
         let stop = CancellationToken::new();
         let ids = core.schema_ids.get().cloned().unwrap_or_default();
         let arrivals = Arrivals::new(core.registry.clone(), room.facts(), ids);
+        let path = format!("{},public", schema(number));
+        let options = core.pool.connect_options().as_ref().clone();
+        let line = Line::new(options.options([("search_path", path)]));
         let (core, room, condemned) = (core.clone(), room.clone(), HashMap::new());
-        let builder = Builder { core, room, number, arrivals, condemned, took: Duration::ZERO };
+        let pace = Pace::default();
+        let builder = Builder { core, room, number, line, arrivals, condemned, pace };
         let task = tokio::spawn(builder.run(stop.clone()));
         Self { stop, task }
     }
@@ -60,6 +82,29 @@ impl Making {
     }
 }
 
+impl Pace {
+    fn records_max(&self) -> usize {
+        if self.beside() { BESIDE_RECORDS_MAX } else { BATCH_RECORDS_MAX }
+    }
+
+    fn beside(&self) -> bool {
+        self.seen.is_some_and(|seen| seen.elapsed() < BESIDE_FOR)
+    }
+
+    /// Waits while there is live traffic, but not for ever: in all a little longer than the last part
+    /// took.
+    async fn turn(&mut self, courtesy: &Courtesy) {
+        let begun = courtesy.begun();
+        if begun != self.begun {
+            (self.begun, self.seen) = (begun, Some(Instant::now()));
+        }
+        if self.beside() {
+            tokio::time::sleep(self.took.mul_f64(REST)).await;
+            courtesy.turn(self.took).await;
+        }
+    }
+}
+
 impl Builder {
     async fn run(mut self, stop: CancellationToken) {
         let (service, build) = (self.core.service, self.number);
@@ -67,7 +112,7 @@ impl Builder {
         let group = format!("{}.b{build}", self.core.group);
         let condition = Health::new().condition("build");
         let mut link = loop {
-            match link(&self.core, &group, &self.room.reads(), condition.clone()) {
+            match link(&self.core, &group, &*self.room, condition.clone()) {
                 Ok(link) => break link,
                 Err(error) => tracing::warn!(service, build, %error, "build waits"),
             }
@@ -81,24 +126,24 @@ impl Builder {
                 first = link.records.recv() => first,
             };
             let Some(first) = first else { break };
-            let batch = rest(&mut link, first);
+            let batch = rest(&mut link, first, self.pace.records_max());
             self.settle(&link, batch, &stop).await;
         }
         link.close().await;
+        self.line.close().await;
     }
 
-    /// Folds a batch, in halves when it has to be. It waits for live traffic, and as long as the last
-    /// part took at most: while that never rests, a build has half of the time.
+    /// Folds a batch, in halves when it has to be.
     async fn settle(&mut self, link: &Link, batch: Vec<Record>, stop: &CancellationToken) {
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
-            self.core.courtesy.turn(self.took).await;
+            self.pace.turn(&self.core.courtesy).await;
             if stop.is_cancelled() {
                 return;
             }
             let began = Instant::now();
             let folded = self.fold(&part).await;
-            self.took = began.elapsed();
+            self.pace.took = began.elapsed();
             match folded {
                 Ok(()) => link.store_offsets(next_offsets(&part)),
                 Err(Failure::Record(index, poison)) => {
@@ -138,9 +183,7 @@ impl Builder {
 
     async fn commit(&self, batch: &[Incoming<'_>], condemned: Condemned) -> Result<(), Failure> {
         let (core, schema) = (&*self.core, schema(self.number));
-        let mut tx = core.begin().await?;
-        let path = format!("SET LOCAL search_path = {schema}, public");
-        sqlx::query(sqlx::AssertSqlSafe(path)).execute(tx.db()).await.map_err(Fault::from)?;
+        let mut tx = core.begin_on(&self.line).await?;
         let partitions = batch.iter().map(|it| partition(it.record)).collect();
         let folded = store::positions(&mut tx, &schema, &partitions).await?;
         let waiting = self.broken(&mut tx, batch).await?;
@@ -250,10 +293,10 @@ pub(super) async fn caught_up(core: &Core, number: i32) -> Result<(), Fault> {
 }
 
 /// One record, and what else is there.
-fn rest(link: &mut Link, first: Record) -> Vec<Record> {
+fn rest(link: &mut Link, first: Record, records_max: usize) -> Vec<Record> {
     let mut bytes = first.bytes();
     let mut batch = vec![first];
-    while batch.len() < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX {
+    while batch.len() < records_max && bytes < BATCH_BYTES_MAX {
         let Some(record) = link.records.try_recv() else { break };
         bytes += record.bytes();
         batch.push(record);

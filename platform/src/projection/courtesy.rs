@@ -8,9 +8,16 @@ use tokio::sync::watch;
 /// one is about to send.
 const REST: Duration = Duration::from_millis(2);
 
-/// Counts the pieces of live work that are in hand.
+/// Counts the pieces of live work.
 #[derive(Debug, Default)]
-pub(crate) struct Courtesy(watch::Sender<usize>);
+pub(crate) struct Courtesy(watch::Sender<Work>);
+
+#[derive(Debug, Default)]
+struct Work {
+    in_hand: usize,
+    /// Ever begun.
+    begun: u64,
+}
 
 /// A piece of live work, until it is dropped.
 #[derive(Debug)]
@@ -18,16 +25,21 @@ pub(crate) struct Busy<'a>(&'a Courtesy);
 
 impl Courtesy {
     pub(crate) fn busy(&self) -> Busy<'_> {
-        self.0.send_modify(|count| *count += 1);
+        self.0.send_modify(|work| (work.in_hand, work.begun) = (work.in_hand + 1, work.begun + 1));
         Busy(self)
+    }
+
+    /// How many pieces of live work were ever begun.
+    pub(super) fn begun(&self) -> u64 {
+        self.0.borrow().begun
     }
 
     /// Waits until live traffic rests, or for so long.
     pub(super) async fn turn(&self, patience: Duration) {
         let rests = async {
-            let mut busy = self.0.subscribe();
-            while busy.wait_for(|count| *count == 0).await.is_ok() {
-                if tokio::time::timeout(REST, busy.changed()).await.is_err() {
+            let mut work = self.0.subscribe();
+            while work.wait_for(|work| work.in_hand == 0).await.is_ok() {
+                if tokio::time::timeout(REST, work.changed()).await.is_err() {
                     return;
                 }
             }
@@ -38,7 +50,7 @@ impl Courtesy {
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
+        self.0.0.send_modify(|work| work.in_hand -= 1);
     }
 }
 
@@ -55,7 +67,7 @@ mod tests {
         courtesy.turn(patience).await;
         assert!(began.elapsed() >= patience, "somebody is busy");
         drop(busy);
-        assert_eq!(*courtesy.0.borrow(), 0);
+        assert_eq!((courtesy.0.borrow().in_hand, courtesy.begun()), (0, 1));
         let mut first = std::pin::pin!(courtesy.turn(patience));
         assert!(futures::poll!(&mut first).is_pending(), "it rests for a moment only");
         first.await;

@@ -1,6 +1,7 @@
 //! From a record of a compacted topic to what it does to its key. A record that cannot be read
 //! makes its key stale and harms no other.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -50,13 +51,10 @@ pub(super) struct Tally {
 
 /// Keys of the entries of a state of `R`.
 pub(super) fn entries_of<R: Replica>(datum: &[u8], key: &[u8]) -> Option<Vec<Vec<u8>>> {
-    R::State::from_datum(datum).ok().map(|state| entries::<R>(&state, key))
-}
-
-fn entries<R: Replica>(state: &R::State, key: &[u8]) -> Vec<Vec<u8>> {
+    let state = R::State::from_datum(datum).ok()?;
     let mut entries = Entries::default();
-    R::entries(state, &mut entries);
-    entries.keys(R::sorted_by(state), key)
+    R::entries(&state, &mut entries);
+    Some(entries.keys(R::sorted_by(&state), key))
 }
 
 impl<R: Replica> Decoder<R> {
@@ -90,12 +88,12 @@ impl<R: Replica> Decoder<R> {
             if versions.get(&row).is_some_and(|known| *known > version) {
                 continue;
             }
-            match self.change(store, &mut batch, record, &key, &row).await {
-                Ok(change) => {
+            match self.row(store, &mut batch, record, &key).await {
+                Ok(bytes) => {
                     let lives = record.payload.is_some();
                     *(if lives { &mut tally.states } else { &mut tally.erased }) += 1;
                     versions.insert(row.clone(), version);
-                    batch.changes.insert(row, Change { row: Some(change), stale: None });
+                    batch.changes.insert(row, Change { row: Some(bytes), stale: None });
                 }
                 Err(Fault::Poison(poison)) => {
                     let reason = format!("{}: {poison}", poison.code());
@@ -109,20 +107,19 @@ impl<R: Replica> Decoder<R> {
         Ok((batch, tally))
     }
 
-    /// The row that a record makes, and its entries.
-    async fn change(
+    /// The bytes of the row that a record makes.
+    async fn row(
         &mut self,
         store: &Store,
         batch: &mut Batch,
         record: &Record,
         key: &<R::State as Event>::Key,
-        row: &[u8],
-    ) -> Result<(Vec<u8>, Vec<Vec<u8>>), Fault> {
+    ) -> Result<Vec<u8>, Fault> {
         let poison = |code, text: String| Fault::from(crate::Poison::coded(code, text));
         let (place, version) = (record.place, record.version.unwrap_or_default());
         let Some(payload) = &record.payload else {
             let gone = Row { lives: false, place, version, content: &record.key };
-            return Ok((gone.write(), vec![]));
+            return Ok(gone.write());
         };
         if record.version.is_none() {
             return Err(poison("header", "header ce_sequence cannot be read".to_owned()));
@@ -133,8 +130,8 @@ impl<R: Replica> Decoder<R> {
         let (id, datum) = unframe(payload).map_err(|e| poison("framing", e.to_string()))?;
         let wrong = |error: millrace_contract::DecodeError| poison("datum", error.to_string());
         let datum = match self.way(store, batch, id).await? {
-            Way::Same => datum.to_vec(),
-            Way::Translated(resolution) => resolution.translate(datum).map_err(wrong)?,
+            Way::Same => Cow::Borrowed(datum),
+            Way::Translated(resolution) => Cow::Owned(resolution.translate(datum).map_err(wrong)?),
             Way::None(reason) => return Err(poison("unusable_schema", reason)),
         };
         let state = R::State::from_datum(&datum).map_err(wrong)?;
@@ -142,8 +139,7 @@ impl<R: Replica> Decoder<R> {
             let text = format!("the record key is not the key of its {}", R::State::NAME);
             return Err(poison("wrong_key", text));
         }
-        let kept = Row { lives: true, place, version, content: &datum };
-        Ok((kept.write(), entries::<R>(&state, row)))
+        Ok(Row { lives: true, place, version, content: &datum }.write())
     }
 
     /// By memory, by the store, by the registry.

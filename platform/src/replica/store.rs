@@ -76,8 +76,8 @@ pub(super) enum StoreError {
 /// What records do to their key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Change {
-    /// The bytes of its row, and the entries of it.
-    pub(super) row: Option<(Vec<u8>, Vec<Vec<u8>>)>,
+    /// The bytes of its row.
+    pub(super) row: Option<Vec<u8>>,
     /// Why the latest record cannot be read: what is known stays, and is stale.
     pub(super) stale: Option<String>,
 }
@@ -272,11 +272,15 @@ impl Store {
         let (mut index, mut stale) = (write.open_table(INDEX)?, write.open_table(STALE)?);
         let (mut gone, mut new) = (BTreeSet::new(), BTreeSet::new());
         let indexed = self.complete.load(Ordering::Relaxed);
+        let entries = |row: &Row<'_>, key: &[u8]| match indexed && row.lives {
+            true => (self.entries_of)(row.content, key).unwrap_or_default(),
+            false => vec![],
+        };
         for (key, change) in changes {
             if let Some(reason) = &change.stale {
                 stale.insert(key.as_slice(), reason.as_str())?;
             }
-            let Some((bytes, entries)) = &change.row else { continue };
+            let Some(bytes) = &change.row else { continue };
             let Some(row) = Row::read(bytes) else { continue };
             if let Some(old) = rows.get(key.as_slice())?
                 && let Some(old) = Row::read(old.value())
@@ -285,20 +289,16 @@ impl Store {
                     continue;
                 }
                 feed.remove((old.place.partition, old.place.offset))?;
-                if indexed && old.lives {
-                    gone.extend((self.entries_of)(old.content, key).unwrap_or_default());
-                }
+                gone.extend(entries(&old, key));
             }
             feed.insert((row.place.partition, row.place.offset), key.as_slice())?;
             rows.insert(key.as_slice(), bytes.as_slice())?;
             if change.stale.is_none() {
                 stale.remove(key.as_slice())?;
             }
-            if indexed {
-                new.extend(entries);
-            }
+            new.extend(entries(&row, key));
         }
-        for entry in gone.iter().filter(|entry| !new.contains(entry)) {
+        for entry in gone.difference(&new) {
             index.remove(entry.as_slice())?;
         }
         for entry in new {

@@ -35,12 +35,7 @@ fn row(offset: u64, version: u64, content: &[u8]) -> Row<'_> {
 
 /// What a record does to a key.
 fn put(key: &str, row: Row<'_>) -> (Vec<u8>, Change) {
-    let entries = match row.lives {
-        true => entries_of(row.content, key.as_bytes()).unwrap(),
-        false => vec![],
-    };
-    let change = Change { row: Some((row.write(), entries)), stale: None };
-    (key.as_bytes().to_vec(), change)
+    (key.as_bytes().to_vec(), Change { row: Some(row.write()), stale: None })
 }
 
 fn batch(next: u64, changes: Vec<(Vec<u8>, Change)>) -> Batch {

@@ -91,23 +91,20 @@ async fn order(
     Query(news): Query<News>,
 ) -> Result<Json<OrderBody>, Problem> {
     let deadline = Instant::now() + news.wait.0.min(WAIT_MAX);
-    let mut changes = door.changes();
+    let mut changes = door.news(order);
     loop {
-        changes.borrow_and_update();
         let (facts, stale) = facts(&door, order).await?;
         let now = Instant::now();
         let told = facts.as_ref().is_some_and(|facts| news.told_by(facts));
-        let closing = !told && now < deadline && {
-            let look_again = deadline.min(now + LOOK_EVERY);
-            matches!(timeout_at(look_again, changes.changed()).await, Ok(Err(_)))
-        };
-        if told || now >= deadline || closing {
+        if told || now >= deadline {
             return match (facts, stale) {
                 (Some(facts), stale) => Ok(Json(OrderBody::of(order, &facts, stale))),
                 (None, Some(reason)) => Err(unreadable(&reason)),
                 (None, None) => Err(unknown()),
             };
         }
+        // Over this time it looks for itself.
+        timeout_at(deadline.min(now + LOOK_EVERY), changes.next()).await.unwrap_or_default();
     }
 }
 

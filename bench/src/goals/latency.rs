@@ -1,0 +1,198 @@
+//! How long an order takes through five services: ours at a quarter of what they can, beside the least
+//! it could take, and beside services that poll, at a rate that both hold.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use harness::Ground;
+use hdrhistogram::Histogram;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{ClientConfig, Message};
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use super::saga::saturated;
+use crate::Size;
+use crate::chain::{Chain, Side, number};
+use crate::rounds::{Rounds, Sample, Shows, take_turns};
+use crate::verdict::{Bound, Verdict};
+
+pub(crate) const GOALS: [&str; 2] = ["saga_p99_times_floor", "saga_p99_times_polling"];
+const SIDES: [&str; 4] = ["floor", "millrace at a quarter", "millrace beside", "polling"];
+const FLOOR: usize = 0;
+const QUARTER: usize = 1;
+const BESIDE: usize = 2;
+const POLLING: usize = 3;
+
+/// Orders that say what a side can at most.
+const ORDERS: u32 = 16_000;
+const ORDERS_SLOW: u32 = 2_000;
+/// Orders come in for so long, after some time that does not count.
+const TIMED: Duration = Duration::from_secs(8);
+const WARM: Duration = Duration::from_secs(2);
+/// Nobody is blamed for a generator that starves: its 99th percentile may be so late.
+const LATE_MAX: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The floor: pings at this pace, and commits one after the other.
+const PINGS: u32 = 30;
+const PING_EVERY: Duration = Duration::from_millis(100);
+const COMMITS: u32 = 200;
+const HOPS: f64 = 5.0;
+
+pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<Verdict>)> {
+    let ours = saturated(ground, Side::Ours, ORDERS / size.less).await?.rate;
+    let theirs = saturated(ground, Side::PerMessage, ORDERS_SLOW / size.less).await?.rate;
+    let (quarter, beside) = (ours / 4.0, theirs / 2.0);
+    let timed = TIMED / size.less;
+    let mut void = 0;
+    let rounds = take_turns("latency", &SIDES, FLOOR, size.rounds, async |side| {
+        let took = match side {
+            FLOOR => Some(floor(ground).await?),
+            QUARTER => p99(ground, Side::Ours, quarter, timed).await?,
+            BESIDE => p99(ground, Side::Ours, beside, timed).await?,
+            _ => p99(ground, Side::PerMessage, beside, timed).await?,
+        };
+        void += usize::from(took.is_none());
+        let rate = took.map_or(f64::NAN, |took| 1.0 / took.as_secs_f64());
+        Ok(Sample { rate, ..Sample::default() })
+    });
+    let rounds = Rounds { shows: Shows::Milliseconds, ..rounds.await? };
+    let took = |sample: Sample| 1.0 / sample.rate;
+    let ms = |side| rounds.median(took, side) * 1e3;
+    let void = match void {
+        0 => String::new(),
+        void => format!("; {void} were void, because the generator starved"),
+    };
+    let least = format!(
+        "p99 {:.1} ms at {quarter:.0} orders/s, a quarter of {ours:.0}; the floor {:.1} ms{void}",
+        ms(QUARTER),
+        ms(FLOOR)
+    );
+    let polled = format!(
+        "p99 {:.1} ms at {beside:.0} orders/s, {:.1} ms with relays that poll{void}",
+        ms(BESIDE),
+        ms(POLLING)
+    );
+    let verdicts = vec![
+        Verdict::new(GOALS[0], &rounds.ratios(took, QUARTER, FLOOR), Bound::AtMost, 3.0, least),
+        Verdict::new(
+            GOALS[1],
+            &rounds.ratios(took, BESIDE, POLLING),
+            Bound::AtMost,
+            1.0 / 3.0,
+            polled,
+        ),
+    ];
+    Ok((rounds, verdicts))
+}
+
+/// Five times a ping of the broker and one and a half commits.
+async fn floor(ground: &Ground) -> Result<Duration> {
+    let chain = Chain::new(ground).await?;
+    let (consumer, producer) = (sink(&chain)?, chain.places[0].producer()?);
+    let (topic, mut pings) = (chain.last(), vec![]);
+    let mut ticks = tokio::time::interval(PING_EVERY);
+    for ping in 0..PINGS {
+        ticks.tick().await;
+        let began = Instant::now();
+        send(&producer, &topic, &chain, ping)?;
+        tokio::task::block_in_place(|| consumer.poll(PATIENCE)).context("a ping is lost")??;
+        pings.push(began.elapsed());
+    }
+    let mut db = PgConnection::connect(&chain.places[0].database).await?;
+    let mut commits = vec![];
+    for number in 0..COMMITS {
+        let began = Instant::now();
+        let insert = "INSERT INTO millrace.inbox (event_id, topic, \"partition\", \"offset\")
+                      VALUES ($1, 'none', 0, $2)";
+        let insert = sqlx::query(insert).bind(Uuid::now_v7()).bind(i64::from(number));
+        insert.execute(&mut db).await?;
+        commits.push(began.elapsed());
+    }
+    chain.close().await?;
+    Ok((half(pings) + half(commits).mul_f64(1.5)).mul_f64(HOPS))
+}
+
+fn half(mut took: Vec<Duration>) -> Duration {
+    took.sort_unstable();
+    took[took.len() / 2]
+}
+
+/// What 99 of 100 orders take at most, from the moment each was meant to come in until it is announced
+/// by the last service; `None` when they did not come in as they were meant to.
+async fn p99(ground: &Ground, side: Side, rate: f64, timed: Duration) -> Result<Option<Duration>> {
+    let chain = Chain::new(ground).await?;
+    let at_work = chain.begin(side).await?;
+    let measured = tokio::task::block_in_place(|| through(&chain, rate, timed));
+    at_work.stop().await?;
+    chain.close().await?;
+    measured
+}
+
+fn through(chain: &Chain, rate: f64, timed: Duration) -> Result<Option<Duration>> {
+    let (consumer, producer) = (sink(chain)?, chain.places[0].producer()?);
+    let warm = (WARM.as_secs_f64() * rate) as u32;
+    let all = warm + (timed.as_secs_f64() * rate) as u32;
+    // Whoever has just joined has read nothing yet.
+    send(&producer, &chain.first(), chain, u32::MAX)?;
+    consumer.poll(PATIENCE).context("nothing comes out of the chain")??;
+    let begins = Instant::now() + Duration::from_millis(10);
+    let meant = |number: u32| begins + Duration::from_secs_f64(f64::from(number) / rate);
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(move || -> Result<Histogram<u64>> {
+            let (mut late, first) = (Histogram::<u64>::new(3)?, chain.first());
+            for number in 0..all {
+                std::thread::sleep(meant(number).saturating_duration_since(Instant::now()));
+                send(&producer, &first, chain, number)?;
+                late.record(meant(number).elapsed().as_micros() as u64)?;
+            }
+            Ok(late)
+        });
+        let mut took = Histogram::<u64>::new(3)?;
+        for _ in 0..all {
+            let message = consumer.poll(PATIENCE).context("an order is lost")??;
+            let number = number(message.key().context("a record without a key")?)?;
+            if number >= warm {
+                took.record(meant(number).elapsed().as_micros() as u64)?;
+            }
+        }
+        let late = sending.join().map_err(|_| anyhow::anyhow!("the generator panicked"))??;
+        let starved = Duration::from_micros(late.value_at_quantile(0.99)) > LATE_MAX;
+        Ok((!starved).then(|| Duration::from_micros(took.value_at_quantile(0.99))))
+    })
+}
+
+/// Reads what comes out, from now on.
+fn sink(chain: &Chain) -> Result<BaseConsumer> {
+    let place = &chain.places[0];
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &place.bootstrap)
+        .set("group.id", format!("{}sink", place.group))
+        .set("enable.auto.commit", "false")
+        .create()?;
+    let mut all = rdkafka::TopicPartitionList::new();
+    let metadata = consumer.fetch_metadata(Some(&chain.last()), PATIENCE)?;
+    let topic = metadata.topics().first().context("the last topic is not there")?;
+    ensure!(!topic.partitions().is_empty(), "the last topic has no partitions");
+    for partition in topic.partitions() {
+        let from = rdkafka::Offset::Offset(
+            consumer.fetch_watermarks(&chain.last(), partition.id(), PATIENCE)?.1,
+        );
+        all.add_partition_offset(&chain.last(), partition.id(), from)?;
+    }
+    consumer.assign(&all)?;
+    Ok(consumer)
+}
+
+fn send(producer: &FutureProducer, topic: &str, chain: &Chain, number: u32) -> Result<()> {
+    let record = chain.order(number)?;
+    let headers = record.headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
+        all.insert(Header { key, value: value.as_deref() })
+    });
+    let (key, payload) = (record.key.unwrap_or_default(), record.payload.unwrap_or_default());
+    let record = FutureRecord::to(topic).key(&key).payload(&payload).headers(headers);
+    // Whoever waits at the end of the chain notices what is lost.
+    producer.send_result(record).map(drop).map_err(|(error, _)| error.into())
+}
