@@ -166,7 +166,7 @@ async fn fill(world: &World, topic: &str, records: u32) -> Result<Vec<Uuid>> {
 pub(crate) fn payment(order_id: OrderId, number: u32) -> Result<PaymentAccepted> {
     let price = Money::new(1990, "CAD".parse()?);
     let line = |n: u32| {
-        let sku = Sku::new(&format!("article-{:05}", (number * 7 + n * 131) % 20_000))?;
+        let sku = Sku::new(&format!("article-{:05}", (number % 20_000 * 7 + n * 131) % 20_000))?;
         anyhow::Ok(OrderLine { sku, quantity: 1, unit_price: price })
     };
     Ok(PaymentAccepted {

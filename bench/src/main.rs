@@ -28,7 +28,7 @@ const MISSED: u8 = 10;
 /// Each goal as a ratio of one run.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Fewer rounds of less work.
+    /// Fewer rounds of less work, and only the comparisons that are soon done, unless others are named.
     #[arg(long)]
     quick: bool,
     /// Only these goals, by the beginning of their names.
@@ -81,6 +81,11 @@ impl Args {
     fn wants(&self, goals: &[&str]) -> bool {
         let named = |goal: &&str| self.only.iter().any(|only| goal.starts_with(only.as_str()));
         self.only.is_empty() || goals.iter().any(named)
+    }
+
+    /// The same of goals that take their time.
+    fn wants_slow(&self, goals: &[&str]) -> bool {
+        self.wants(goals) && !(self.quick && self.only.is_empty())
     }
 }
 

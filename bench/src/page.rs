@@ -39,6 +39,7 @@ pub(crate) fn write(results: &Path, page: &Path) -> Result<()> {
         let kept = fs::read_to_string(&file).with_context(named)?;
         let results: Value = serde_json::from_str(&kept).with_context(named)?;
         section(&mut text, &name, &results)?;
+        text.push_str(&note(&file)?);
         let picture = plot::rounds(&results["rounds"])?;
         if !picture.is_empty() {
             let file = plots.join(format!("{name}.svg"));
@@ -57,6 +58,15 @@ pub(crate) fn write(results: &Path, page: &Path) -> Result<()> {
         )?;
     }
     fs::write(page, text).with_context(|| page.display().to_string())
+}
+
+/// What was found out about a comparison, if anything: it stands beside its rounds.
+fn note(results: &Path) -> Result<String> {
+    let file = results.with_extension("md");
+    match file.exists() {
+        true => Ok(format!("\n{}", fs::read_to_string(&file)?)),
+        false => Ok(String::new()),
+    }
 }
 
 fn section(text: &mut String, name: &str, results: &Value) -> Result<()> {

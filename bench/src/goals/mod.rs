@@ -19,61 +19,61 @@ use crate::verdict::Verdict;
 use crate::{Args, Form, results};
 
 /// A disk whose sync is free, and one of a server.
-const DISKS: [(&str, Duration); 2] = [("0", Duration::ZERO), ("2ms", Duration::from_millis(2))];
+const FREE: Duration = Duration::ZERO;
+const OF_SERVER: Duration = Duration::from_millis(2);
+const DISKS: [(&str, Duration); 2] = [("0", FREE), ("2ms", OF_SERVER)];
 
 /// Measures what is asked for; says each verdict as soon as it is known.
 pub(crate) async fn measure(args: &Args) -> Result<Vec<Verdict>> {
-    let mut all = vec![];
+    let (mut all, size) = (vec![], args.size());
     if args.wants(&codec::GOALS) {
-        all.extend(told(args, "codec", codec::measure(args.size()).await?)?);
+        all.extend(told(args, "codec", codec::measure(size).await?)?);
     }
-    if args.wants(&hop::GOALS) {
-        for (disk, sync) in DISKS {
-            let ground = ground(sync).await?;
-            let measured = hop::measure(&ground, disk, args.size()).await;
-            ground.stop().await;
-            all.extend(told(args, &format!("hop-{disk}"), measured?)?);
+    for (disk, sync) in DISKS {
+        if args.wants(hop::goals(disk)) {
+            let measured = on(sync, async |ground| hop::measure(ground, disk, size).await).await?;
+            all.extend(told(args, &format!("hop-{disk}"), measured)?);
         }
     }
-    if args.wants(&saga::GOALS) {
-        for (disk, sync) in DISKS {
-            let ground = ground(sync).await?;
-            let measured = saga::measure(&ground, disk, args.size()).await;
-            ground.stop().await;
-            all.extend(told(args, &format!("saga-{disk}"), measured?)?);
+    for (disk, sync) in DISKS {
+        let wanted = match sync {
+            FREE => args.wants(saga::goals(disk)),
+            _ => args.wants_slow(saga::goals(disk)),
+        };
+        if wanted {
+            let measured = on(sync, async |ground| saga::measure(ground, disk, size).await).await?;
+            all.extend(told(args, &format!("saga-{disk}"), measured)?);
         }
     }
-    if args.wants(&latency::GOALS) {
-        let ground = ground(Duration::ZERO).await?;
-        let measured = latency::measure(&ground, args.size()).await;
-        ground.stop().await;
-        all.extend(told(args, "latency", measured?)?);
+    if args.wants_slow(&latency::GOALS) {
+        let measured = on(FREE, async |ground| latency::measure(ground, size).await).await?;
+        all.extend(told(args, "latency", measured)?);
     }
-    if args.wants(&wake::GOALS) {
-        let ground = ground(Duration::from_millis(2)).await?;
-        let measured = wake::measure(&ground, args.size()).await;
-        ground.stop().await;
-        all.extend(told(args, "wake", measured?)?);
+    if args.wants_slow(&wake::GOALS) {
+        let measured = on(OF_SERVER, async |ground| wake::measure(ground, size).await).await?;
+        all.extend(told(args, "wake", measured)?);
     }
-    if args.wants(&growth::GOALS) {
-        let ground = ground(Duration::ZERO).await?;
-        let measured = growth::measure(&ground, args.size()).await;
-        ground.stop().await;
-        all.extend(told(args, "growth", measured?)?);
+    if args.wants_slow(&growth::GOALS) {
+        let measured = on(FREE, async |ground| growth::measure(ground, size).await).await?;
+        all.extend(told(args, "growth", measured)?);
     }
-    if args.wants(&telemetry::GOALS) {
-        let ground = ground(Duration::ZERO).await?;
-        let measured = telemetry::measure(&ground, args.size()).await;
-        ground.stop().await;
-        all.extend(told(args, "telemetry", measured?)?);
+    if args.wants_slow(&telemetry::GOALS) {
+        let measured = on(FREE, async |ground| telemetry::measure(ground, size).await).await?;
+        all.extend(told(args, "telemetry", measured)?);
     }
     if args.wants(&relay::GOALS) {
-        let ground = ground(Duration::ZERO).await?;
-        let measured = relay::measure(&ground, args.size()).await;
-        ground.stop().await;
-        all.extend(told(args, "relay", measured?)?);
+        let measured = on(FREE, async |ground| relay::measure(ground, size).await).await?;
+        all.extend(told(args, "relay", measured)?);
     }
     Ok(all)
+}
+
+/// Measures on a ground of its own.
+async fn on<T>(sync: Duration, measure: impl AsyncFnOnce(&Ground) -> Result<T>) -> Result<T> {
+    let ground = ground(sync).await?;
+    let measured = measure(&ground).await;
+    ground.stop().await;
+    measured
 }
 
 fn told(

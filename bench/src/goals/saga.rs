@@ -9,7 +9,7 @@ use crate::chain::{Chain, Side};
 use crate::rounds::{Rounds, Sample, take_turns};
 use crate::verdict::{Bound, Verdict};
 
-pub(crate) const GOALS: [&str; 3] = [
+const GOALS: [&str; 3] = [
     "saga_rate_times_per_message_free",
     "saga_rate_times_per_message_2ms",
     "saga_rate_times_limit",
@@ -22,6 +22,11 @@ const PER_MESSAGE: usize = 2;
 /// Orders of a round; of the slow side fewer.
 const ORDERS: u32 = 16_000;
 const ORDERS_SLOW: u32 = 2_000;
+
+/// What is judged on a disk.
+pub(super) fn goals(disk: &str) -> &'static [&'static str] {
+    if disk == "0" { &GOALS[..2] } else { &GOALS[2..] }
+}
 
 pub(crate) async fn measure(
     ground: &Ground,
@@ -47,7 +52,7 @@ pub(crate) async fn measure(
     );
     let times = rounds.ratios(|it| it.rate, OURS, PER_MESSAGE);
     if disk != "0" {
-        let verdict = Verdict::new(GOALS[1], &times, Bound::AtLeast, 20.0, told);
+        let verdict = Verdict::new(GOALS[2], &times, Bound::AtLeast, 20.0, told);
         return Ok((rounds, vec![verdict]));
     }
     let cpu = |side| {
@@ -58,7 +63,7 @@ pub(crate) async fn measure(
     let limit = rounds.ratios(|it| it.rate, OURS, BARE);
     let verdicts = vec![
         Verdict::new(GOALS[0], &times, Bound::AtLeast, 8.0, told),
-        Verdict::new(GOALS[2], &limit, Bound::AtLeast, 0.5, used),
+        Verdict::new(GOALS[1], &limit, Bound::AtLeast, 0.5, used),
     ];
     Ok((rounds, verdicts))
 }

@@ -25,7 +25,7 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// And beside live traffic, which waits behind it: so little that it is soon over.
 const BESIDE_RECORDS_MAX: usize = 25;
 /// Beside live traffic a build rests after each part for this share of the time that it took.
-const REST: f64 = 0.3;
+const REST: f64 = 0.5;
 /// Live traffic that paused for so long is over.
 const BESIDE_FOR: Duration = Duration::from_secs(1);
 /// The pause before a batch is tried again.
@@ -67,7 +67,7 @@ impl Making {
         let options = core.pool.connect_options().as_ref().clone();
         let line = Line::new(options.options([("search_path", path)]));
         let (core, room, condemned) = (core.clone(), room.clone(), HashMap::new());
-        let pace = Pace::default();
+        let pace = Pace { begun: core.courtesy.begun(), ..Pace::default() };
         let builder = Builder { core, room, number, line, arrivals, condemned, pace };
         let task = tokio::spawn(builder.run(stop.clone()));
         Self { stop, task }
