@@ -25,9 +25,7 @@ pub(crate) fn rounds(rounds: &Value) -> Result<String> {
             points.extend(shown(sample).map(|value| (value, side)));
         }
     }
-    let (low, high) = points
-        .iter()
-        .fold((f64::MAX, f64::MIN), |(low, high), (value, _)| (low.min(*value), high.max(*value)));
+    let high = points.iter().map(|(value, _)| *value).fold(0.0, f64::max);
     if points.is_empty() {
         return Ok(String::new());
     }
@@ -41,15 +39,19 @@ pub(crate) fn rounds(rounds: &Value) -> Result<String> {
     {
         let size = (WIDTH, FRAME + ROW * sides.len() as u32);
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area)
             .margin(12)
             .margin_right(40)
             .x_label_area_size(44)
             .y_label_area_size(NAMES)
-            .build_cartesian_2d((low / 1.2..high * 1.2).log_scale(), (0..rows).into_segmented())?;
+            .build_cartesian_2d(0.0..high * 1.05, (0..rows).into_segmented())?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
+            .label_style(("sans-serif", 14))
+            .axis_desc_style(("sans-serif", 14))
+            .x_labels(6)
             .x_label_formatter(&|value| short(*value))
             .y_label_formatter(&|row| name(row).unwrap_or_default().to_owned())
             .x_desc(if in_ms { "milliseconds" } else { "in a second" })

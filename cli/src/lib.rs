@@ -3,6 +3,7 @@
 
 mod act;
 mod args;
+mod bench;
 mod config;
 pub mod demo;
 pub mod dev;
@@ -93,6 +94,8 @@ enum Command {
     /// Place orders at a steady rate, and see how long they take and how each ends.
     #[command(subcommand)]
     Load(load::LoadCommand),
+    /// Measure each goal of speed beside peers and limits, as ratios of one run.
+    Bench(bench::BenchArgs),
     /// List and create the topics.
     #[command(subcommand)]
     Topic(topic::Topic),
@@ -133,6 +136,9 @@ pub fn main() -> ExitCode {
     let done = match &cli.command {
         // A service is a process of its own, with its own runtime and signals.
         Command::Service { name, flags } => serve(name, flags),
+        Command::Bench(args) => {
+            bench::run(args, !matches!(cli.output, Format::Table | Format::Wide))
+        }
         _ => run(cli),
     };
     done.unwrap_or_else(|error| failure::tell(&error))
@@ -183,6 +189,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             output.text(String::from_utf8_lossy(&script).trim_end())?;
         }
         Command::Service { name, flags } => return serve(&name, &flags),
+        Command::Bench(args) => return bench::run(&args, false),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@
 //! handled is parked with its key and costs nothing else; when no more can be parked, its partition
 //! stops loudly. Nothing is ever skipped.
 
+mod merge;
 mod rows;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -199,7 +200,10 @@ impl Loop {
             self.fill(&mut batch);
         }
         self.took = Some(Instant::now());
-        Some(batch)
+        match self.room.haste() {
+            Haste::None => Some(merge::by_time(batch)),
+            Haste::Step | Haste::Readers => Some(batch),
+        }
     }
 
     /// Adds what is ready, and says whether there is place for more.
