@@ -97,6 +97,7 @@ async fn main() -> Result<ExitCode> {
         page::write(&args.results, page)?;
         return Ok(ExitCode::SUCCESS);
     }
+    anyhow::ensure!(!cfg!(debug_assertions), "a debug build measures itself; use `make bench`");
     let measured = tokio::select! {
         measured = goals::measure(&args) => measured,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 #[command(
     before_help = "Examples:\n  millrace bench --quick\n  millrace bench --only codec,hop -o ndjson"
 )]
-pub struct BenchArgs {
+pub(crate) struct BenchArgs {
     /// Arguments of the measurements: `millrace bench -- --help` lists them.
     #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
     args: Vec<String>,
@@ -23,7 +23,7 @@ pub struct BenchArgs {
 ///
 /// # Errors
 /// When they are not beside this program.
-pub fn run(args: &BenchArgs, machine: bool) -> Result<ExitCode> {
+pub(crate) fn run(args: &BenchArgs, machine: bool) -> Result<ExitCode> {
     become_it(&std::env::current_exe()?.with_file_name("bench"), args, machine)
 }
 

@@ -11,8 +11,8 @@ use crate::verdict::{Bound, Verdict};
 
 const GOALS: [&str; 3] = [
     "saga_rate_times_per_message_free",
-    "saga_rate_times_per_message_2ms",
     "saga_rate_times_limit",
+    "saga_rate_times_per_message_2ms",
 ];
 const SIDES: [&str; 3] = ["millrace", "bare", "per message"];
 const OURS: usize = 0;
