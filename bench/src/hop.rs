@@ -134,7 +134,8 @@ impl Hop {
     }
 }
 
-async fn sold(db: &mut PgConnection) -> Result<i64> {
+/// Sales in a database.
+pub(crate) async fn sold(db: &mut PgConnection) -> Result<i64> {
     Ok(sqlx::query_scalar("SELECT count(*) FROM sale").fetch_one(db).await?)
 }
 

@@ -114,23 +114,22 @@ mod tests {
     #[test]
     fn the_page_of_this_repository_is_that_of_its_results() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let folder = std::env::temp_dir().join(format!("page-{}", uuid::Uuid::now_v7()));
-        fs::create_dir_all(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
         write(&root.join("results"), &folder.join("performance.md")).unwrap();
         let kept = root.join("../docs");
         let pictures = fs::read_dir(folder.join("performance")).unwrap();
         let names = pictures.map(|it| Path::new("performance").join(it.unwrap().file_name()));
         for name in names.chain(["performance.md".into()]) {
             let read = |folder: &Path| fs::read_to_string(folder.join(&name)).unwrap_or_default();
-            assert_eq!(read(&folder), read(&kept), "{name:?}: make it with --page");
+            assert_eq!(read(folder), read(&kept), "{name:?}: make it with --page");
         }
-        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn the_page_says_what_the_rounds_say() {
-        let folder = std::env::temp_dir().join(format!("page-{}", uuid::Uuid::now_v7()));
-        fs::create_dir_all(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
         let verdict = json!({
             "goal": "hop", "ratio_median": 1.234, "ratio_lower_quartile": 1.1,
             "ratio_upper_quartile": 1.3, "bound": "at_most", "target": 1.5, "pass": true,
@@ -143,13 +142,12 @@ mod tests {
         });
         fs::write(folder.join("hop.json"), results.to_string()).unwrap();
         let page = folder.join("page.md");
-        write(&folder, &page).unwrap();
+        write(folder, &page).unwrap();
         let text = fs::read_to_string(&page).unwrap();
         assert!(text.contains("| `hop` | 1.23 | 1.10 to 1.30 | at most 1.5 | holds | told |"));
         assert!(
             text.contains("2 rounds, 1 done again. Again: `make bench QUICK=1 ARGS='--only hop'`.")
         );
         assert!(text.contains("2 cores of m, 5 MiB of memory, Linux 6."), "{text}");
-        fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -96,6 +96,13 @@ impl Rounds {
         self.samples.iter().map(|round| of(round[side]) / of(round[over])).collect()
     }
 
+    /// The processor time of a side for each piece, as it is told: ours and PostgreSQL's.
+    pub(crate) fn cpu(&self, side: usize) -> String {
+        let (own, postgres) =
+            (self.median(|it| it.own_us, side), self.median(|it| it.postgres_us, side));
+        format!("{own:.1} + {postgres:.1} us")
+    }
+
     /// The median of something of a side.
     pub(crate) fn median(&self, of: impl Fn(Sample) -> f64, side: usize) -> f64 {
         let all: Vec<f64> = self.samples.iter().map(|round| of(round[side])).collect();

@@ -62,11 +62,18 @@ impl Verdict {
 /// Examines everything that the endpoints name. `config` has what else a client must know, such
 /// as the broker's security settings.
 pub async fn examine(endpoints: &Endpoints, config: &Config) -> Vec<Finding> {
+    // Made before anybody is asked: a client reads all certificates when it is made, which takes so long
+    // that answers would come in time and be read too late.
+    let http = reqwest::Client::builder().timeout(ANSWER_MAX).build();
+    let http = http.expect("a client without special TLS settings can be built");
+    let mut settings = config.registry.clone();
+    settings.url.clone_from(&endpoints.registry);
+    let client = Registry::new(&settings);
     let databases = endpoints.databases.iter().map(|(name, url)| database(name, url));
-    let services = endpoints.services.iter().map(|(name, url)| service(name, url));
+    let services = endpoints.services.iter().map(|(name, url)| service(&http, name, url));
     let (broker, registry, databases, services) = futures::join!(
         broker(endpoints, config),
-        registry_findings(endpoints, config),
+        registry_findings(&client, endpoints),
         join_all(databases),
         join_all(services),
     );
@@ -122,15 +129,12 @@ fn topic_finding(states: &[topics::TopicState]) -> Finding {
     wrong("topics", bad.join(", "), "run `millrace topic create --execute`")
 }
 
-async fn registry_findings(endpoints: &Endpoints, config: &Config) -> Vec<Finding> {
-    let mut settings = config.registry.clone();
-    settings.url.clone_from(&endpoints.registry);
-    let client = Registry::new(&settings);
+async fn registry_findings(client: &Registry, endpoints: &Endpoints) -> Vec<Finding> {
     if let Err(error) = client.ping().await {
         return vec![wrong("registry", error, "start it, or correct SCHEMA_REGISTRY_URL")];
     }
     let answered = ok("registry", endpoints.registry.clone());
-    let schemas = match registry::examine(&client).await {
+    let schemas = match registry::examine(client).await {
         Err(error) => wrong("schemas", error, "look at the registry first"),
         Ok(states) => {
             let missing: Vec<&str> = states
@@ -240,9 +244,9 @@ struct Readiness {
     conditions: BTreeMap<String, String>,
 }
 
-async fn service(name: &str, url: &str) -> Finding {
+async fn service(http: &reqwest::Client, name: &str, url: &str) -> Finding {
     let part = format!("service {name}");
-    match look_at_service(url).await {
+    match look_at_service(http, url).await {
         Err(error) => {
             let detail = format!("{url}: {}", innermost(&error));
             wrong(&part, detail, "start it, or look at its log")
@@ -265,8 +269,10 @@ async fn service(name: &str, url: &str) -> Finding {
     }
 }
 
-async fn look_at_service(url: &str) -> Result<(Version, Readiness), reqwest::Error> {
-    let http = reqwest::Client::builder().timeout(ANSWER_MAX).build()?;
+async fn look_at_service(
+    http: &reqwest::Client,
+    url: &str,
+) -> Result<(Version, Readiness), reqwest::Error> {
     let url = url.trim_end_matches('/');
     let version = http.get(format!("{url}/version")).send().await?.error_for_status()?;
     let version = version.json().await?;
@@ -282,4 +288,31 @@ fn ok(part: &str, detail: impl Into<String>) -> Finding {
 fn wrong(part: &str, detail: impl ToString, fix: &str) -> Finding {
     let (part, detail, fix) = (part.to_owned(), detail.to_string(), Some(fix.to_owned()));
     Finding { part, verdict: Verdict::Wrong, detail, fix }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_services_do_not_make_the_registry_late() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let registry = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().route("/subjects", get(|| async { "[]" }));
+        let served = tokio::spawn(async move { axum::serve(listener, router).await });
+        let nobody = "http://127.0.0.1:1".to_owned();
+        let services = (0..60).map(|n| (format!("s{n}"), nobody.clone())).collect();
+        let kafka = "127.0.0.1:1".to_owned();
+        let endpoints = Endpoints { kafka, registry, services, ..Endpoints::default() };
+        let findings = examine(&endpoints, &Config::default()).await;
+        served.abort();
+        let registry = findings.iter().find(|finding| finding.part == "registry").unwrap();
+        assert_eq!(registry.verdict, Verdict::Ok, "{registry:?}");
+        let parts = findings.iter().filter(|it| it.part.starts_with("service ")).count();
+        assert_eq!(parts, 60);
+    }
 }

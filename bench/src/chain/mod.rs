@@ -16,15 +16,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::hop::{payment, record};
+use crate::hop::{payment, record, sold};
 use crate::meter::Meter;
 use crate::peers::{Announces, Place, bare, per_message};
 use crate::rounds::Sample;
-use step::{HOPS, NAMES, SCHEMAS, SERVICES, TOPICS};
+pub(crate) use step::HOPS;
+use step::{NAMES, SCHEMAS, SERVICES, TOPICS};
 
 const ON_THE_WAY: usize = 5_000;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(180);
+/// Of a service that takes a transaction for each record.
+const WORKERS: usize = 6;
 
 /// Who does the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,8 +163,6 @@ impl Chain {
     }
 }
 
-const WORKERS: usize = 6;
-
 impl AtWork {
     pub(crate) async fn stop(self) -> Result<()> {
         match self {
@@ -197,8 +198,4 @@ async fn mount(world: &World) -> Result<Vec<Running>> {
         world.mount_with(service, |config| config.trace.endpoint = None).await
     });
     try_join_all(mounting).await
-}
-
-async fn sold(db: &mut PgConnection) -> Result<i64> {
-    Ok(sqlx::query_scalar("SELECT count(*) FROM sale").fetch_one(db).await?)
 }

@@ -48,12 +48,11 @@ pub(crate) async fn measure(
     let ratios = rounds.ratios(|it| it.rate, OURS, PER_MESSAGE);
     let mut verdicts = vec![];
     if disk == "0" {
-        let cpu = |side| {
-            let (own, postgres) =
-                (rounds.median(|it| it.own_us, side), rounds.median(|it| it.postgres_us, side));
-            format!("{own:.1} + {postgres:.1} us")
-        };
-        let used = format!("ours + PostgreSQL's: {}, the bare loop {}", cpu(OURS), cpu(BARE));
+        let used = format!(
+            "ours + PostgreSQL's: {}, the bare loop {}",
+            rounds.cpu(OURS),
+            rounds.cpu(BARE)
+        );
         let of = rounds.ratios(Sample::cpu_us, OURS, BARE);
         verdicts.push(Verdict::new(GOALS[0], &of, Bound::AtMost, 1.5, used));
         verdicts.push(Verdict::new(GOALS[1], &ratios, Bound::AtLeast, 3.5, told));

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::saga::saturated;
 use crate::Size;
-use crate::chain::{Chain, Side, number};
+use crate::chain::{Chain, HOPS, Side, number};
 use crate::rounds::{Rounds, Sample, Shows, take_turns};
 use crate::verdict::{Bound, Verdict};
 
@@ -39,7 +39,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PINGS: u32 = 30;
 const PING_EVERY: Duration = Duration::from_millis(100);
 const COMMITS: u32 = 200;
-const HOPS: f64 = 5.0;
 
 pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<Verdict>)> {
     let ours = saturated(ground, Side::Ours, ORDERS / size.less).await?.rate;
@@ -112,7 +111,7 @@ async fn floor(ground: &Ground) -> Result<Duration> {
         commits.push(began.elapsed());
     }
     chain.close().await?;
-    Ok((half(pings) + half(commits).mul_f64(1.5)).mul_f64(HOPS))
+    Ok((half(pings) + half(commits).mul_f64(1.5)).mul_f64(HOPS as f64))
 }
 
 fn half(mut took: Vec<Duration>) -> Duration {

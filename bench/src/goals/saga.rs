@@ -55,11 +55,11 @@ pub(crate) async fn measure(
         let verdict = Verdict::new(GOALS[2], &times, Bound::AtLeast, 20.0, told);
         return Ok((rounds, vec![verdict]));
     }
-    let cpu = |side| {
-        let of = |what: fn(Sample) -> f64| rounds.median(what, side);
-        format!("{:.0} + {:.0} us", of(|it| it.own_us), of(|it| it.postgres_us))
-    };
-    let used = format!("for each order ours + PostgreSQL's: {}, bare {}", cpu(OURS), cpu(BARE));
+    let used = format!(
+        "for each order ours + PostgreSQL's: {}, bare {}",
+        rounds.cpu(OURS),
+        rounds.cpu(BARE)
+    );
     let limit = rounds.ratios(|it| it.rate, OURS, BARE);
     let verdicts = vec![
         Verdict::new(GOALS[0], &times, Bound::AtLeast, 8.0, told),

@@ -59,8 +59,8 @@ pub(crate) struct Loop {
     careful: Careful,
     /// Faults found in an attempt that had to be taken back.
     condemned: HashMap<(Partition, i64), Poison>,
-    /// When the last batch was begun with.
-    took: Option<Instant>,
+    /// When the last batch was taken.
+    last_taken: Option<Instant>,
 }
 
 impl Loop {
@@ -83,7 +83,7 @@ impl Loop {
             aside: HashMap::new(),
             careful: Careful::default(),
             condemned: HashMap::new(),
-            took: None,
+            last_taken: None,
             core,
             room,
             link,
@@ -174,8 +174,8 @@ impl Loop {
         held
     }
 
-    /// One record, and what else is ready. Empty when it was only time to look; `None` when the polling
-    /// thread is gone.
+    /// One record, and what else is ready; only a batch for readers of a view waits a moment for more.
+    /// Empty when it was only time to look; `None` when the polling thread is gone.
     async fn next(
         &mut self,
         stop: &CancellationToken,
@@ -194,14 +194,14 @@ impl Loop {
         let mut batch = vec![first];
         let more = self.fill(&mut batch);
         let soon =
-            self.took.map_or(Duration::ZERO, |took| READERS_WAIT.saturating_sub(took.elapsed()));
+            self.last_taken.map_or(Duration::ZERO, |at| READERS_WAIT.saturating_sub(at.elapsed()));
         if more && self.room.haste() == Haste::Readers && !soon.is_zero() {
             tokio::time::sleep(soon).await;
             self.fill(&mut batch);
         }
-        self.took = Some(Instant::now());
+        self.last_taken = Some(Instant::now());
         match self.room.haste() {
-            Haste::None => Some(merge::by_time(batch)),
+            Haste::Nobody => Some(merge::by_time(batch)),
             Haste::Step | Haste::Readers => Some(batch),
         }
     }

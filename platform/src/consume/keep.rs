@@ -117,7 +117,7 @@ fn kept<'a>(incoming: &'a Incoming<'_>, arrived: &'a Arrived) -> Result<Kept<'a>
 
 impl<K: Keep> Room for Keeper<K> {
     fn haste(&self) -> Haste {
-        Haste::None
+        Haste::Nobody
     }
 
     fn facts(&self) -> Vec<Read> {

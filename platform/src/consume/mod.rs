@@ -51,8 +51,8 @@ pub(crate) enum Haste {
     Step,
     /// Readers of a view.
     Readers,
-    /// Nobody.
-    None,
+    /// Nobody does.
+    Nobody,
 }
 
 /// Consumes until `stop`; while `held` is true nothing new is handled.

@@ -85,7 +85,7 @@ pub(crate) fn start(
     };
     let client_id = kafka::client_id(&core.config, core.service);
     let mut config = kafka::consumer(&core.config, group, &client_id);
-    if room.haste() == Haste::None {
+    if room.haste() == Haste::Nobody {
         // The broker keeps an answer until it is worth its while.
         config.set("fetch.min.bytes", "1048576").set("fetch.wait.max.ms", "100");
     }

@@ -91,8 +91,8 @@ impl Pace {
         self.seen.is_some_and(|seen| seen.elapsed() < BESIDE_FOR)
     }
 
-    /// Waits while there is live traffic, but not for ever: in all a little longer than the last part
-    /// took.
+    /// Waits while there is live traffic, but not for ever: at most one and a half times as long as the
+    /// last part took.
     async fn turn(&mut self, courtesy: &Courtesy) {
         let begun = courtesy.begun();
         if begun != self.begun {
@@ -325,4 +325,22 @@ fn place(record: &Record) -> (Partition, i64) {
 
 fn next_offsets(part: &[Record]) -> BTreeMap<Partition, i64> {
     part.iter().map(|record| (partition(record), record.position.offset + 1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_build_folds_small_parts_beside_live_traffic_and_large_ones_alone() {
+        let (courtesy, mut pace) = (Courtesy::default(), Pace::default());
+        pace.turn(&courtesy).await;
+        assert_eq!(pace.records_max(), BATCH_RECORDS_MAX);
+        drop(courtesy.busy());
+        pace.turn(&courtesy).await;
+        assert_eq!(pace.records_max(), BESIDE_RECORDS_MAX);
+        pace.seen = pace.seen.and_then(|seen| seen.checked_sub(BESIDE_FOR));
+        pace.turn(&courtesy).await;
+        assert_eq!(pace.records_max(), BATCH_RECORDS_MAX, "that traffic is over");
+    }
 }

@@ -23,7 +23,7 @@ pub(crate) enum Archive {
     Use,
 }
 
-/// A start of `java` with these program arguments.
+/// A start of `java` with these program arguments; its files are in the folder of its log.
 pub(crate) fn launch(
     log: &Path,
     heap_mb: u32,
@@ -33,6 +33,9 @@ pub(crate) fn launch(
     let java = find_program("java").context("there is no java on PATH")?;
     let mut flags: Vec<OsString> = FLAGS.iter().map(OsString::from).collect();
     flags.push(format!("-Xmx{heap_mb}m").into());
+    // What it unpacks for itself goes when its folder goes, also when it is killed.
+    let folder = log.parent().context("a log is in a folder")?;
+    flags.push(with_path("-Djava.io.tmpdir=", folder));
     let option = match archive.0 {
         Archive::Make => Some("-XX:ArchiveClassesAtExit="),
         Archive::Use => archive.1.exists().then_some("-XX:SharedArchiveFile="),

@@ -23,6 +23,8 @@ pub(super) struct Bench {
     http: reqwest::Client,
     /// The registry's id of the schema of notes.
     noted: u32,
+    /// What processes of its services write.
+    pub(super) logs: tempfile::TempDir,
 }
 
 impl Bench {
@@ -37,7 +39,7 @@ impl Bench {
         let schemas = [(Noted::subject(), Noted::SCHEMA), (Tallied::subject(), Tallied::SCHEMA)];
         world.register(schemas).await?;
         let noted = world.registry().id_of(&Noted::subject(), Noted::SCHEMA).await?;
-        Ok(Self { world, http: reqwest::Client::new(), noted })
+        Ok(Self { world, http: reqwest::Client::new(), noted, logs: tempfile::tempdir()? })
     }
 
     /// Takes a note through the writer's front door; the answer's status and body.

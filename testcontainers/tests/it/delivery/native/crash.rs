@@ -175,10 +175,8 @@ pub(super) async fn launch(
     service: &str,
     failpoint: Option<&str>,
 ) -> Result<Launch> {
-    let folder = std::env::temp_dir().join(format!("millrace-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let log =
-        folder.join(format!("{}{service}-{}.log", bench.world.prefix(), uuid::Uuid::now_v7()));
+    let folder = bench.logs.path();
+    let log = folder.join(format!("{service}-{}.log", uuid::Uuid::now_v7()));
     let mut launch = Launch::new(PROGRAM, log).args([service]).orphan_folder(folder);
     launch = bench.world.launch(service, launch).await?.env("RUST_LOG", "info");
     if let Some(step) = failpoint {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use harness::{Launch, Process, Signal, eventually};
 use tokio::net::TcpStream;
 use tokio::time::interval;
@@ -28,11 +28,10 @@ const SILENT: usize = 100;
 async fn a_process_without_file_descriptors_lives_and_serves_when_it_has_some_again() -> Result<()>
 {
     let bench = Bench::new().await?;
-    let folder = std::env::temp_dir().join(format!("millrace-{}", uuid::Uuid::now_v7()));
-    std::fs::create_dir_all(&folder)?;
+    let folder = bench.logs.path();
     let limited = format!("ulimit -n {FILES_MAX}; exec \"$0\" \"$@\"");
     let launch = Launch::new("/bin/sh", folder.join("writer.log"));
-    let launch = launch.args(["-c", &limited, PROGRAM, "writer"]).orphan_folder(&folder);
+    let launch = launch.args(["-c", &limited, PROGRAM, "writer"]).orphan_folder(folder);
     let mut process = bench
         .world
         .launch("writer", launch)
@@ -64,7 +63,6 @@ async fn a_process_without_file_descriptors_lives_and_serves_when_it_has_some_ag
     .await?;
     bench.until_sent("writer", 1).await?;
     ensure!(process.stop(Signal::Term, SOON).await, "SIGTERM did not end it in time");
-    std::fs::remove_dir_all(&folder).context("its log")?;
     bench.world.close().await
 }
 
