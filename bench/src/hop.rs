@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures::StreamExt;
-use harness::{Ground, Part, World};
+use harness::{Ground, World};
 use millrace::admin::RawRecord;
 use millrace::contract::frame;
 use millrace::{Config, Event};
@@ -16,7 +16,7 @@ use schemas::{
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use crate::meter::Meter;
+use crate::meter::{Beside, Meter};
 use crate::peers::{Announces, Place};
 use crate::rounds::Sample;
 
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub(crate) struct Hop {
     pub(crate) world: World,
     pub(crate) place: Place,
-    postmaster: Option<u32>,
+    pub(crate) beside: Beside,
     /// Payments of this round.
     records: u32,
     /// The last one of each partition.
@@ -63,12 +63,8 @@ impl Hop {
             announces: Announces::Sale,
             schema: world.registry().id_of(&subject, SaleConfirmed::SCHEMA).await?,
         };
-        let postmaster = ground.process_id(Part::Postgres).await.ok();
-        Ok(Self { world, place, postmaster, records: 0, last: vec![], sales: 0 })
-    }
-
-    pub(crate) fn postmaster(&self) -> Option<u32> {
-        self.postmaster
+        let beside = Beside::of(ground).await;
+        Ok(Self { world, place, beside, records: 0, last: vec![], sales: 0 })
     }
 
     pub(crate) async fn database(&self) -> Result<PgConnection> {
@@ -108,7 +104,7 @@ impl Hop {
                 ticks.tick().await;
                 let first = sold(&mut db).await? - self.sales;
                 if first > 0 {
-                    break (Meter::begin(self.postmaster), first);
+                    break (Meter::begin(self.beside), first);
                 }
             };
             loop {

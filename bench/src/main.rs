@@ -1,6 +1,7 @@
 //! `bench`: each goal as a ratio of one run, beside the peer or the limit it is measured against. The
 //! sides of a comparison take turns, because absolute times are those of the machine.
 
+mod ahead;
 mod chain;
 mod goals;
 mod hop;
@@ -24,6 +25,9 @@ use verdict::Verdict;
 
 /// A goal was missed.
 const MISSED: u8 = 10;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Each goal as a ratio of one run.
 #[derive(Debug, Parser)]
@@ -89,8 +93,7 @@ impl Args {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<ExitCode> {
+fn main() -> Result<ExitCode> {
     millrace::contract::prepare();
     let args = Args::parse();
     if let Some(page) = &args.page {
@@ -98,11 +101,13 @@ async fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     anyhow::ensure!(!cfg!(debug_assertions), "a debug build measures itself; use `make bench`");
-    let measured = tokio::select! {
-        measured = goals::measure(&args) => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
-    let verdicts = measured?;
+    ahead::stand_back()?;
+    let verdicts = tokio::runtime::Runtime::new()?.block_on(async {
+        tokio::select! {
+            measured = goals::measure(&args) => measured,
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        }
+    })?;
     if args.output == Form::Table {
         println!("{}", verdict::table(&verdicts));
     }

@@ -1,43 +1,88 @@
-//! Processor time: of this process, and of PostgreSQL with all that descends from it. Processes are
-//! told apart by their ids, so that one that ends takes nothing back.
+//! Processor time: of this process, and of PostgreSQL's and the broker's with all that descends from
+//! them, part by part. Threads are told apart by their ids, so that one that ends takes nothing back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, Instant};
 
+use harness::{Ground, Part};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::rounds::Sample;
 
+/// Whose time is counted beside our own. Of what runs elsewhere nothing is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beside {
+    /// The process that PostgreSQL's others descend from.
+    pub(crate) postgres: Option<u32>,
+    pub(crate) broker: Option<u32>,
+}
+
+impl Beside {
+    /// The servers of a ground.
+    pub(crate) async fn of(ground: &Ground) -> Self {
+        let postgres = ground.process_id(Part::Postgres).await.ok();
+        Self { postgres, broker: ground.process_id(Part::Broker).await.ok() }
+    }
+}
+
 /// A moment, and what was used until then.
 pub(crate) struct Meter {
-    postmaster: Option<u32>,
+    beside: Beside,
     at: Instant,
     own: Duration,
-    postgres: BTreeMap<u32, Duration>,
+    threads: BTreeMap<u32, Used>,
+}
+
+/// Who used how much.
+struct Used {
+    whose: Whose,
+    part: String,
+    time: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Own,
+    Postgres,
+    Broker,
+}
+
+impl Whose {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Postgres => "PostgreSQL",
+            Self::Broker => "broker",
+        }
+    }
 }
 
 impl Meter {
-    /// Begins now. Of a PostgreSQL elsewhere nothing is known.
-    pub(crate) fn begin(postmaster: Option<u32>) -> Self {
-        let postgres = postmaster.map(used).unwrap_or_default();
-        Self { postmaster, at: Instant::now(), own: own(), postgres }
+    /// Begins now.
+    pub(crate) fn begin(beside: Beside) -> Self {
+        let threads = threads(beside);
+        Self { beside, at: Instant::now(), own: own(), threads }
     }
 
     /// What was used since then for each of so many pieces of work.
     pub(crate) fn end(&self, pieces: f64) -> Sample {
         let (elapsed, own) = (self.at.elapsed(), own() - self.own);
-        let now = self.postmaster.map(used).unwrap_or_default();
-        let since = |(process, used): (&u32, &Duration)| {
-            used.saturating_sub(self.postgres.get(process).copied().unwrap_or_default())
-        };
-        let postgres: Duration = now.iter().map(since).sum();
         let each = |time: Duration| time.as_secs_f64() * 1e6 / pieces;
-        Sample {
-            rate: pieces / elapsed.as_secs_f64(),
-            own_us: each(own),
-            postgres_us: each(postgres),
+        let mut sample =
+            Sample { rate: pieces / elapsed.as_secs_f64(), own_us: each(own), ..Sample::default() };
+        for (id, now) in threads(self.beside) {
+            let before = self.threads.get(&id).map_or(Duration::ZERO, |used| used.time);
+            let us = each(now.time.saturating_sub(before));
+            match now.whose {
+                Whose::Own => {}
+                Whose::Postgres => sample.postgres_us += us,
+                Whose::Broker => sample.broker_us += us,
+            }
+            let part = format!("{} {}", now.whose.as_str(), now.part);
+            *sample.parts.entry(part).or_default() += us;
         }
+        sample
     }
 }
 
@@ -47,11 +92,34 @@ fn own() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default())
 }
 
-/// Of each process that descends from one, in nanoseconds as the scheduler counts them.
-fn used(root: u32) -> BTreeMap<u32, Duration> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let parents: BTreeMap<u32, u32> = ids.filter_map(|id| Some((id, parent(id)?))).collect();
+fn threads(beside: Beside) -> BTreeMap<u32, Used> {
+    let mut all = of_process(std::process::id(), Whose::Own);
+    for process in beside.postgres.into_iter().flat_map(descendants) {
+        all.extend(of_process(process, Whose::Postgres));
+    }
+    for process in beside.broker.into_iter().flat_map(descendants) {
+        all.extend(of_process(process, Whose::Broker));
+    }
+    all
+}
+
+fn of_process(process: u32, whose: Whose) -> BTreeMap<u32, Used> {
+    let ids = numbers(&format!("/proc/{process}/task"));
+    let used = |id: u32| {
+        let time = scheduled(&format!("/proc/{process}/task/{id}/schedstat"))?;
+        let part = match whose {
+            Whose::Postgres => backend(process),
+            Whose::Own | Whose::Broker => thread(&format!("/proc/{process}/task/{id}/comm")),
+        };
+        Some((id, Used { whose, part: part?, time }))
+    };
+    ids.filter_map(used).collect()
+}
+
+/// A process and all that descend from it.
+fn descendants(root: u32) -> BTreeSet<u32> {
+    let parents: BTreeMap<u32, u32> =
+        numbers("/proc").filter_map(|id| Some((id, parent(id)?))).collect();
     let mut ours = BTreeSet::from([root]);
     // A child never has a child that was there before it, but ids wrap.
     while let Some(more) = parents
@@ -62,7 +130,12 @@ fn used(root: u32) -> BTreeMap<u32, Duration> {
     {
         ours.insert(more);
     }
-    ours.into_iter().filter_map(|id| Some((id, scheduled(id)?))).collect()
+    ours
+}
+
+fn numbers(folder: &str) -> impl Iterator<Item = u32> + use<> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 fn parent(id: u32) -> Option<u32> {
@@ -71,9 +144,27 @@ fn parent(id: u32) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn scheduled(id: u32) -> Option<Duration> {
-    let text = fs::read_to_string(format!("/proc/{id}/schedstat")).ok()?;
+/// In nanoseconds, as the scheduler counts them.
+fn scheduled(file: &str) -> Option<Duration> {
+    let text = fs::read_to_string(file).ok()?;
     text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// The name of a thread, without what tells it from others of its kind.
+fn thread(file: &str) -> Option<String> {
+    let name = fs::read_to_string(file).ok()?;
+    Some(name.trim().trim_end_matches(|c: char| c.is_ascii_digit() || "-#".contains(c)).to_owned())
+}
+
+/// What a process of PostgreSQL is for, as its title says.
+fn backend(process: u32) -> Option<String> {
+    let title = fs::read_to_string(format!("/proc/{process}/cmdline")).ok()?;
+    let title = title.trim_end_matches(['\0', ' ']);
+    Some(match title.strip_prefix("postgres: ") {
+        Some(whom) if whom.contains('(') => "sessions".to_owned(),
+        Some(duty) => duty.to_owned(),
+        None => "server".to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -82,15 +173,27 @@ mod tests {
 
     #[test]
     fn work_is_counted_for_who_does_it() {
-        let meter = Meter::begin(Some(std::process::id()));
+        let beside = Beside { postgres: None, broker: None };
+        let meter = Meter::begin(beside);
         let began = Instant::now();
         let mut sum = 0_u64;
         while began.elapsed() < Duration::from_millis(200) {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
         let sample = meter.end(10.0);
-        // This process stands for PostgreSQL here, but only by its first thread.
         assert!(sample.own_us > 1_000.0 && sample.own_us < 100_000.0, "{sample:?}");
-        assert!(sample.rate < 50.0 && sample.postgres_us < sample.own_us, "{sample:?}");
+        assert_eq!((sample.postgres_us, sample.broker_us), (0.0, 0.0));
+        let parts: f64 = sample.parts.values().sum();
+        assert!(parts > 1_000.0, "a thread of this process did it: {sample:?}");
+        assert!(sample.parts.keys().all(|part| part.starts_with("own ")), "{sample:?}");
+    }
+
+    #[test]
+    fn what_descends_from_a_process_is_counted_with_it() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let ours = descendants(std::process::id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(ours.contains(&child.id()) && ours.contains(&std::process::id()), "{ours:?}");
     }
 }

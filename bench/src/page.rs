@@ -1,5 +1,6 @@
 //! The page on performance, made of the rounds that were kept: no figure stands there that no round says.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::rounds::Spread;
 use crate::{Size, plot};
+
+/// A part of less than this of every side is not shown.
+const SHOWN: f64 = 0.03;
 
 const HEAD: &str = "\
 # Performance
@@ -18,7 +23,8 @@ quartile that is further from the goal.
 
 The sides of a comparison take turns, and their order rotates. The first round does not count. A round is
 done again when the side that serves as the reference was more than 30 % from its own median. Processor time
-is that of this process and of PostgreSQL's, as the scheduler counts it, without the broker's.
+is that of this process and of PostgreSQL's, as the scheduler counts it; where the broker's is said, it is said
+apart. Parts are kinds of threads and processes, so that one sees where the time goes.
 ";
 
 /// Writes the page of what a folder of results says.
@@ -40,6 +46,7 @@ pub(crate) fn write(results: &Path, page: &Path) -> Result<()> {
         let results: Value = serde_json::from_str(&kept).with_context(named)?;
         section(&mut text, &name, &results)?;
         text.push_str(&note(&file)?);
+        parts(&mut text, &results["rounds"])?;
         let picture = plot::rounds(&results["rounds"])?;
         if !picture.is_empty() {
             let file = plots.join(format!("{name}.svg"));
@@ -98,6 +105,48 @@ fn section(text: &mut String, name: &str, results: &Value) -> Result<()> {
         text,
         "\n{rounds} rounds, {redone} done again. Again: `make bench {quick}ARGS='--only {only}'`.\n"
     )?;
+    Ok(())
+}
+
+/// Where the processor's time went, side by side.
+fn parts(text: &mut String, rounds: &Value) -> Result<()> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let (sides, samples) = (list(&rounds["sides"]), list(&rounds["samples"]));
+    let mut found: BTreeMap<String, Vec<Vec<f64>>> = BTreeMap::new();
+    for round in &samples {
+        for (side, sample) in list(round).iter().enumerate() {
+            for (part, us) in sample["parts"].as_object().into_iter().flatten() {
+                let of_part =
+                    found.entry(part.clone()).or_insert_with(|| vec![vec![]; sides.len()]);
+                of_part[side].push(us.as_f64().unwrap_or_default());
+            }
+        }
+    }
+    // A part that a round does not know used nothing in it.
+    let median = |mut us: Vec<f64>| {
+        us.resize(samples.len(), 0.0);
+        Spread::of(&us).map_or(0.0, |spread| spread.median)
+    };
+    let mut rows: Vec<(String, Vec<f64>)> = found
+        .into_iter()
+        .map(|(part, of_part)| (part, of_part.into_iter().map(median).collect()))
+        .collect();
+    let most = |us: &Vec<f64>| us.iter().copied().fold(0.0, f64::max);
+    let all = |side: usize| rows.iter().map(|(_, us)| us[side]).sum::<f64>();
+    let total: Vec<f64> = (0..sides.len()).map(all).collect();
+    rows.retain(|(_, us)| us.iter().zip(&total).any(|(us, total)| us / total >= SHOWN));
+    if rows.is_empty() {
+        return Ok(());
+    }
+    rows.sort_by(|(_, one), (_, other)| most(other).total_cmp(&most(one)));
+    let names: Vec<&str> = sides.iter().filter_map(Value::as_str).collect();
+    write!(text, "\n| Processor time for each piece, us | {} |\n", names.join(" | "))?;
+    writeln!(text, "| --- |{}", " ---: |".repeat(names.len()))?;
+    rows.push(("all, with what is not shown".to_owned(), total));
+    for (part, us) in rows {
+        let us: Vec<String> = us.iter().map(|us| format!("{us:.1}")).collect();
+        writeln!(text, "| {part} | {} |", us.join(" | "))?;
+    }
     Ok(())
 }
 

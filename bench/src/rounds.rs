@@ -1,6 +1,8 @@
 //! Sides that take turns: their order rotates from round to round, the first round does not count, and
 //! a round in which the reference was disturbed is done again.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde::Serialize;
 
@@ -8,7 +10,7 @@ use serde::Serialize;
 const DISTURBED: f64 = 0.3;
 
 /// What a side did in a round.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Sample {
     /// Pieces of work in a second.
     pub(crate) rate: f64,
@@ -16,6 +18,10 @@ pub(crate) struct Sample {
     pub(crate) own_us: f64,
     /// And of PostgreSQL's processes.
     pub(crate) postgres_us: f64,
+    /// And of the broker's.
+    pub(crate) broker_us: f64,
+    /// The same by kinds of threads and processes.
+    pub(crate) parts: BTreeMap<String, f64>,
 }
 
 /// How a picture shows what sides did.
@@ -49,7 +55,7 @@ pub(crate) struct Spread {
 
 impl Sample {
     /// Processor time for each piece, ours and PostgreSQL's.
-    pub(crate) fn cpu_us(self) -> f64 {
+    pub(crate) fn cpu_us(&self) -> f64 {
         self.own_us + self.postgres_us
     }
 }
@@ -92,8 +98,8 @@ fn disturbed(samples: &[Vec<Sample>], reference: usize) -> Option<usize> {
 
 impl Rounds {
     /// One side over another, round by round.
-    pub(crate) fn ratios(&self, of: impl Fn(Sample) -> f64, side: usize, over: usize) -> Vec<f64> {
-        self.samples.iter().map(|round| of(round[side]) / of(round[over])).collect()
+    pub(crate) fn ratios(&self, of: impl Fn(&Sample) -> f64, side: usize, over: usize) -> Vec<f64> {
+        self.samples.iter().map(|round| of(&round[side]) / of(&round[over])).collect()
     }
 
     /// The processor time of a side for each piece, as it is told: ours and PostgreSQL's.
@@ -104,8 +110,8 @@ impl Rounds {
     }
 
     /// The median of something of a side.
-    pub(crate) fn median(&self, of: impl Fn(Sample) -> f64, side: usize) -> f64 {
-        let all: Vec<f64> = self.samples.iter().map(|round| of(round[side])).collect();
+    pub(crate) fn median(&self, of: impl Fn(&Sample) -> f64, side: usize) -> f64 {
+        let all: Vec<f64> = self.samples.iter().map(|round| of(&round[side])).collect();
         Spread::of(&all).map_or(f64::NAN, |spread| spread.median)
     }
 }

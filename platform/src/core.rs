@@ -14,6 +14,7 @@ use crate::control::{Pauses, Progress, Skips};
 use crate::news::AllNews;
 use crate::outbox::Horizon;
 use crate::projection::{Courtesy, ViewCode};
+use crate::store::Versions;
 use crate::telemetry::{Metrics, Tracing};
 use crate::tx::Line;
 use crate::{Config, Emit, Fault, Registry, Tx, store};
@@ -91,16 +92,26 @@ impl Core {
     /// Writes what was announced to the outbox and says whether there was anything; what is asked
     /// of partners is written with it.
     pub(crate) async fn announce(&self, tx: &mut Tx, emit: Emit) -> Result<bool, Fault> {
+        self.announce_after(tx, emit, &Versions::new()).await
+    }
+
+    /// The same of a batch, whose versions are remembered with it.
+    pub(crate) async fn announce_after(
+        &self,
+        tx: &mut Tx,
+        emit: Emit,
+        applied: &Versions,
+    ) -> Result<bool, Fault> {
         let (facts, outside) = emit.finish().map_err(|name| {
             Fault::poison(format!("{} emits {name} without declaring it", self.service))
         })?;
         ask::store::write(tx, outside).await?;
         if facts.is_empty() {
-            return Ok(false);
+            return store::save_last_versions(tx, applied).await.map(|()| false);
         }
         let ids = self.schema_ids.get();
         let ids = ids.ok_or_else(|| Fault::transient("the registry has not answered yet"))?;
-        store::announce(tx, &facts, ids).await?;
+        store::announce(tx, &facts, ids, applied).await?;
         Ok(true)
     }
 

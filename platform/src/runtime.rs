@@ -239,6 +239,9 @@ fn settings(
     Ok((parsed, settings))
 }
 
+/// A connection that nobody used for so long is asked whether it lives before it is used.
+const TESTED_AFTER: Duration = Duration::from_secs(1);
+
 fn pool(options: PgConnectOptions, config: &Config) -> PgPool {
     let statement = config.database.statement_timeout.as_millis().to_string();
     let options = options.options([
@@ -253,6 +256,16 @@ fn pool(options: PgConnectOptions, config: &Config) -> PgPool {
     PgPoolOptions::new()
         .max_connections(config.database.max_connections)
         .acquire_timeout(Duration::from_secs(4))
+        // One that was in use a moment ago is alive, or fails like any other in use.
+        .test_before_acquire(false)
+        .before_acquire(|conn, used| {
+            Box::pin(async move {
+                match used.idle_for > TESTED_AFTER {
+                    true => conn.ping().await.map(|()| true),
+                    false => Ok(true),
+                }
+            })
+        })
         // A connection that was cut off in the middle of a query may never answer again.
         .after_release(|conn, _| {
             Box::pin(async move {

@@ -69,29 +69,51 @@ pub(crate) async fn inbox_digests(
     Ok(rows.iter().filter_map(digest).collect())
 }
 
+/// The last version applied for each key of the batch, unless one of the keys waits in parking: its
+/// lock has to come first, and what it waited for has to be seen.
+pub(crate) async fn last_versions_of_free(
+    tx: &mut Tx,
+    batch: &[Incoming<'_>],
+) -> Result<Option<Versions>, Fault> {
+    let sql = "WITH waiting AS MATERIALIZED (
+            SELECT FROM millrace.parked_key WHERE key = ANY($2)),
+        last AS (
+            SELECT topic, key, version FROM millrace.last_version
+            WHERE (topic, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+                AND NOT EXISTS (SELECT FROM waiting)
+            ORDER BY topic, key FOR UPDATE)
+        SELECT topic, key, version FROM last
+        UNION ALL SELECT NULL, NULL, NULL WHERE EXISTS (SELECT FROM waiting)";
+    versions_by(tx, batch, sql).await
+}
+
 /// The last version applied for each key of the batch. Rows are locked in key order.
 pub(crate) async fn last_versions(tx: &mut Tx, batch: &[Incoming<'_>]) -> Result<Versions, Fault> {
+    let sql = "SELECT topic, key, version FROM millrace.last_version
+        WHERE (topic, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+        ORDER BY topic, key FOR UPDATE";
+    Ok(versions_by(tx, batch, sql).await?.unwrap_or_default())
+}
+
+/// `None` when a row names no key.
+async fn versions_by(
+    tx: &mut Tx,
+    batch: &[Incoming<'_>],
+    sql: &'static str,
+) -> Result<Option<Versions>, Fault> {
     let keyed =
         batch.iter().filter_map(|row| Some((row.record.position.topic, row.key.as_deref()?)));
     let (topics, keys): (Vec<&'static str>, Vec<&str>) = keyed.unzip();
     if keys.is_empty() {
-        return Ok(Versions::new());
+        return Ok(Some(Versions::new()));
     }
-    let rows = sqlx::query(
-        "SELECT topic, key, version FROM millrace.last_version
-         WHERE (topic, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-         ORDER BY topic, key FOR UPDATE",
-    )
-    .bind(&topics)
-    .bind(&keys)
-    .fetch_all(tx.db())
-    .await?;
+    let rows = sqlx::query(sql).bind(&topics).bind(&keys).fetch_all(tx.db()).await?;
     let names: HashMap<&str, &'static str> = topics.iter().map(|topic| (*topic, *topic)).collect();
     let version = |row: &sqlx::postgres::PgRow| {
-        let topic = names.get(row.get::<&str, _>(0)).copied()?;
+        let topic = names.get(row.get::<Option<&str>, _>(0)?).copied()?;
         Some(((topic, row.get::<String, _>(1)), row.get::<i64, _>(2) as u64))
     };
-    Ok(rows.iter().filter_map(version).collect())
+    Ok(rows.iter().map(version).collect())
 }
 
 /// Remembers the versions applied by this transaction.
@@ -99,10 +121,7 @@ pub(crate) async fn save_last_versions(tx: &mut Tx, applied: &Versions) -> Resul
     if applied.is_empty() {
         return Ok(());
     }
-    let sorted: BTreeMap<_, _> = applied.iter().collect();
-    let topics: Vec<&str> = sorted.keys().map(|(topic, _)| *topic).collect();
-    let keys: Vec<&str> = sorted.keys().map(|(_, key)| key.as_str()).collect();
-    let versions: Vec<i64> = sorted.values().map(|version| **version as i64).collect();
+    let (topics, keys, versions) = columns(applied);
     sqlx::query(
         "INSERT INTO millrace.last_version AS last (topic, key, version)
          SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
@@ -117,60 +136,54 @@ pub(crate) async fn save_last_versions(tx: &mut Tx, applied: &Versions) -> Resul
     Ok(())
 }
 
-/// Draws the next versions of every key under the key's row lock, then writes the facts to the
-/// outbox: the lock comes before the outbox id, so that ids of one key are in commit order.
+/// Topics, keys and versions, in the order in which their rows are locked.
+fn columns(versions: &Versions) -> (Vec<&str>, Vec<&str>, Vec<i64>) {
+    let sorted: BTreeMap<_, _> = versions.iter().collect();
+    let topics = sorted.keys().map(|(topic, _)| *topic).collect();
+    let keys = sorted.keys().map(|(_, key)| key.as_str()).collect();
+    (topics, keys, sorted.values().map(|version| **version as i64).collect())
+}
+
+/// Writes the facts to the outbox under the next versions of their keys, and remembers the versions
+/// applied by this transaction.
 pub(crate) async fn announce(
     tx: &mut Tx,
     facts: &[Announced],
     schema_ids: &HashMap<&'static str, u32>,
+    applied: &Versions,
 ) -> Result<(), Fault> {
-    if facts.is_empty() {
-        return Ok(());
-    }
-    let mut counts: BTreeMap<(&'static str, &str), i64> = BTreeMap::new();
+    let mut keys: BTreeMap<(&'static str, &str), Drawn> = BTreeMap::new();
     for fact in facts {
-        *counts.entry((fact.topic.name, fact.key.as_str())).or_default() += 1;
+        keys.entry((fact.topic.name, fact.key.as_str())).or_default().count += 1;
     }
-    let mut next = draw_versions(tx, &counts).await?;
+    keys.values_mut().zip(1..).for_each(|(drawn, place)| drawn.place = place);
     let mut rows = Rows::default();
     for fact in facts {
-        let version = next
-            .get_mut(&(fact.topic.name.to_owned(), fact.key.clone()))
-            .ok_or_else(|| Fault::transient("the database did not give every version"))?;
+        let drawn = keys.entry((fact.topic.name, fact.key.as_str())).or_default();
+        drawn.said += 1;
         let schema_id = schema_ids
             .get(fact.name)
             .ok_or_else(|| Fault::transient("schema ids are not known yet"))?;
-        rows.push(fact, *version, *schema_id)?;
-        *version += 1;
+        rows.push(fact, drawn, *schema_id)?;
     }
-    rows.insert(tx).await
+    rows.insert(tx, &keys, applied).await?;
+    if plant::is(Plant::VersionByClock) {
+        let ids: Vec<Uuid> = facts.iter().map(|fact| fact.id.uuid()).collect();
+        let clock = "UPDATE millrace.outbox SET version = extract(epoch FROM occurred_at) * 1000
+                     WHERE event_id = ANY($1)";
+        sqlx::query(clock).bind(ids).execute(tx.db()).await?;
+    }
+    Ok(())
 }
 
-/// The first new version of each key.
-async fn draw_versions(
-    tx: &mut Tx,
-    counts: &BTreeMap<(&'static str, &str), i64>,
-) -> Result<HashMap<(String, String), i64>, Fault> {
-    let topics: Vec<&str> = counts.keys().map(|(topic, _)| *topic).collect();
-    let keys: Vec<&str> = counts.keys().map(|(_, key)| *key).collect();
-    let counted: Vec<i64> = counts.values().copied().collect();
-    let rows = sqlx::query(
-        "INSERT INTO millrace.stream_version AS stream (topic, key, version)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
-         ON CONFLICT (topic, key) DO UPDATE SET version = stream.version + EXCLUDED.version
-         RETURNING topic, key, version",
-    )
-    .bind(topics)
-    .bind(keys)
-    .bind(counted)
-    .fetch_all(tx.db())
-    .await?;
-    let first = |row: &sqlx::postgres::PgRow| {
-        let (topic, key, last): (String, String, i64) = (row.get(0), row.get(1), row.get(2));
-        let count = counts.get(&(topic.as_str(), key.as_str())).copied().unwrap_or(1);
-        ((topic, key), last - count + 1)
-    };
-    Ok(rows.iter().map(first).collect())
+/// The versions that the facts of a key need.
+#[derive(Default)]
+struct Drawn {
+    /// Among the keys, from 1.
+    place: i32,
+    count: i64,
+    /// Of how many facts it is known so far.
+    said: i64,
 }
 
 /// Columns of outbox rows.
@@ -181,7 +194,10 @@ struct Rows {
     topic: Vec<&'static str>,
     name: Vec<&'static str>,
     key: Vec<String>,
-    version: Vec<i64>,
+    /// Where the last new version of its key stands.
+    place: Vec<i32>,
+    /// How many facts of its key come after it.
+    after: Vec<i64>,
     payload: Vec<Option<Vec<u8>>>,
     correlation: Vec<String>,
     causation: Vec<Option<Uuid>>,
@@ -192,7 +208,7 @@ struct Rows {
 impl Rows {
     /// A fact that no broker would take is refused here, where it costs one command, and not at
     /// the relay, where it would hold up its key.
-    fn push(&mut self, fact: &Announced, version: i64, schema_id: u32) -> Result<(), Fault> {
+    fn push(&mut self, fact: &Announced, drawn: &Drawn, schema_id: u32) -> Result<(), Fault> {
         let size = fact.datum.as_ref().map_or(0, Vec::len);
         if size > RECORD_BYTES_MAX {
             return Err(Fault::poison(format!(
@@ -205,12 +221,8 @@ impl Rows {
         self.topic.push(fact.topic.name);
         self.name.push(fact.name);
         self.key.push(fact.key.clone());
-        self.version.push(if plant::is(Plant::VersionByClock) {
-            // Milliseconds of now are far below 2^63.
-            (fact.occurred_at.datetime().unix_timestamp_nanos() / 1_000_000) as i64
-        } else {
-            version
-        });
+        self.place.push(drawn.place);
+        self.after.push(drawn.count - drawn.said);
         let framed = |datum: &Vec<u8>| millrace_contract::frame(schema_id, datum);
         self.payload.push(fact.datum.as_ref().map(framed));
         self.correlation.push(fact.cause.correlation.clone());
@@ -220,29 +232,56 @@ impl Rows {
         Ok(())
     }
 
-    async fn insert(self, tx: &mut Tx) -> Result<(), Fault> {
+    /// The row of a key is locked before its facts draw their ids from the outbox, so that ids of one
+    /// key are in commit order.
+    async fn insert(
+        self,
+        tx: &mut Tx,
+        keys: &BTreeMap<(&'static str, &str), Drawn>,
+        applied: &Versions,
+    ) -> Result<(), Fault> {
+        let (topics, versions) = (keys.keys().map(|(topic, _)| *topic), columns(applied));
         sqlx::query(
-            "INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
+            r#"WITH drawn AS (
+                 INSERT INTO millrace.stream_version AS stream (topic, key, version)
+                 SELECT * FROM unnest($13::text[], $14::text[], $15::bigint[])
+                 ON CONFLICT (topic, key) DO UPDATE SET version = stream.version + EXCLUDED.version
+                 RETURNING topic, key, version),
+             saved AS (
+                 INSERT INTO millrace.last_version AS last (topic, key, version)
+                 SELECT * FROM unnest($16::text[], $17::text[], $18::bigint[])
+                 ON CONFLICT (topic, key) DO UPDATE SET version = EXCLUDED.version
+                 WHERE last.version < EXCLUDED.version)
+             INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
                  correlation_id, causation_id, traceparent, occurred_at)
-             SELECT event_id, shard, topic, name, key, version, payload, correlation_id,
-                 causation_id, traceparent, occurred_at
-             FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[],
-                 $6::bigint[], $7::bytea[], $8::text[], $9::uuid[], $10::text[],
-                 $11::timestamptz[]) WITH ORDINALITY AS fact (event_id, shard, topic, name, key,
-                 version, payload, correlation_id, causation_id, traceparent, occurred_at, n)
-             ORDER BY n",
+             SELECT event_id, shard, topic, name, key, versions[place] - after, payload,
+                 correlation_id, causation_id, traceparent, occurred_at
+             FROM (SELECT array_agg(version ORDER BY topic COLLATE "C", key COLLATE "C") AS versions
+                   FROM drawn) AS drawn,
+                 unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::int[],
+                     $7::bigint[], $8::bytea[], $9::text[], $10::uuid[], $11::text[],
+                     $12::timestamptz[]) WITH ORDINALITY AS fact (event_id, shard, topic, name, key,
+                     place, after, payload, correlation_id, causation_id, traceparent, occurred_at, n)
+             ORDER BY n"#,
         )
         .bind(self.event_id)
         .bind(self.shard)
         .bind(self.topic)
         .bind(self.name)
         .bind(self.key)
-        .bind(self.version)
+        .bind(self.place)
+        .bind(self.after)
         .bind(self.payload)
         .bind(self.correlation)
         .bind(self.causation)
         .bind(self.traceparent)
         .bind(self.occurred_at)
+        .bind(topics.collect::<Vec<_>>())
+        .bind(keys.keys().map(|(_, key)| *key).collect::<Vec<_>>())
+        .bind(keys.values().map(|drawn| drawn.count).collect::<Vec<_>>())
+        .bind(versions.0)
+        .bind(versions.1)
+        .bind(versions.2)
         .execute(tx.db())
         .await?;
         Ok(())

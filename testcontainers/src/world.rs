@@ -7,9 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use millrace::admin::{Admin, TopicSpec};
-use millrace::{Config, Registry, Running, Service, Topic};
+use millrace::admin::{Admin, RawRecord, TopicSpec};
+use millrace::control::{Command, Kind, Operator, OpsTopics};
+use millrace::{Config, Registry, Running, Service, Timestamp, Topic};
 use sqlx::{Connection, PgConnection};
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{Ground, GroundKind, Launch, Traces, eventually};
 
@@ -104,6 +107,27 @@ impl World {
             specs.retain(|spec| made.insert(spec.name.clone()));
         }
         self.ground.create_topics(&specs).await
+    }
+
+    /// Asks a group for something, as an operator does; `group` is without the prefix.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn ask(&self, group: &str, kind: Kind) -> Result<Uuid> {
+        let (id, domain) = (Uuid::now_v7(), group.split('.').next().unwrap_or_default());
+        let topic = format!("{}{}", self.prefix, OpsTopics::of(domain).commands);
+        let group = format!("{}{group}", self.prefix);
+        let operator = Operator {
+            id,
+            group: group.clone(),
+            issued_at: Timestamp::from(OffsetDateTime::now_utc()).to_string(),
+            by: "a test".to_owned(),
+            reason: "to see it done".to_owned(),
+        };
+        let payload = Some(serde_json::to_vec(&Command { operator, kind })?);
+        let record = RawRecord { key: Some(group.into_bytes()), payload, ..RawRecord::default() };
+        self.admin().await?.produce(&topic, record).await?;
+        Ok(id)
     }
 
     /// Registers schemas by subject.

@@ -20,7 +20,7 @@ use schemas::{Money, OrderLine, OrderPlaced};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::meter::Meter;
+use crate::meter::{Beside, Meter};
 use crate::rounds::{Rounds, Sample, take_turns};
 use crate::verdict::{Bound, Verdict};
 use crate::{Size, order};
@@ -41,7 +41,7 @@ pub(crate) async fn measure(size: Size) -> Result<(Rounds, Vec<Verdict>)> {
     let placed = order::placed()?;
     let converter = Converter::new(&url);
     let rounds = take_turns("codec", &SIDES, 1, size.rounds, async |side| {
-        let meter = Meter::begin(None);
+        let meter = Meter::begin(Beside::default());
         match side {
             0 => ours(&placed, events)?,
             _ => converter.there_and_back(&plain(&placed), events).await?,
@@ -49,7 +49,7 @@ pub(crate) async fn measure(size: Size) -> Result<(Rounds, Vec<Verdict>)> {
         Ok(meter.end(events.into()))
     });
     let rounds = rounds.await?;
-    let us = |side| rounds.median(|it: Sample| it.own_us, side);
+    let us = |side| rounds.median(|it: &Sample| it.own_us, side);
     let told = format!(
         "{:.2} us there and back, the converter {:.2} us; an order of three lines",
         us(0),

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use harness::{Ground, eventually};
+use harness::Ground;
 use millrace::Running;
-use millrace::admin::To;
+use millrace::admin::Watermarks;
+use millrace::control::{Kind, Place};
 
 use crate::Size;
 use crate::hop::Hop;
@@ -93,20 +94,19 @@ async fn grow(hop: &Hop, rows: u32) -> Result<()> {
 
 /// Everything that was handled is delivered once more.
 async fn again(hop: &Hop) -> Result<Sample> {
-    let (admin, prefix) = (hop.world.admin().await?, hop.world.prefix());
-    let records: i64 =
-        admin.watermarks(&hop.place.read()).await?.iter().map(|mark| mark.high - mark.low).sum();
+    let marks = hop.world.admin().await?.watermarks(&hop.place.read()).await?;
+    let records: i64 = marks.iter().map(|mark| mark.high - mark.low).sum();
     ensure!(records > 0, "nothing was handled yet");
-    let group = format!("{prefix}retail.sales");
-    eventually(SOON, "the group has no members", async || {
-        let reset = admin.reset_group(&group, &[&hop.place.read()], To::Earliest).await;
-        reset.map(drop).map_err(|error| error.to_string())
-    })
-    .await?;
-    // With its start: whoever waits for the first of them has missed the most.
-    let meter = Meter::begin(hop.postmaster());
     let mount = hop.world.mount_with(sales::service(), |config| config.trace.endpoint = None);
     let running = mount.await?;
+    let place = |mark: &Watermarks| Place {
+        topic: hop.place.reads.to_owned(),
+        partition: mark.partition,
+        offset: mark.low,
+    };
+    // Whoever waits for the first of them has missed the most.
+    let meter = Meter::begin(hop.beside);
+    hop.world.ask("retail.sales", Kind::Seek { to: marks.iter().map(place).collect() }).await?;
     let began = std::time::Instant::now();
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {

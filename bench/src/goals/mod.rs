@@ -96,7 +96,8 @@ async fn ground(sync: Duration) -> Result<Ground> {
     anyhow::ensure!(library.exists(), "{} is not built", library.display());
     let library = readable(&library)?;
     let disk = SlowDisk { library: library.clone(), sync };
-    let ground = Ground::builder().synced(Some(disk)).progress(|line| eprintln!("{line}")).start();
+    let ground =
+        Ground::builder().measured(Some(disk)).progress(|line| eprintln!("{line}")).start();
     let started = ground.await;
     // The server has loaded it, and its processes descend from the one that did.
     std::fs::remove_file(library)?;

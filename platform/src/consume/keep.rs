@@ -14,7 +14,7 @@ use super::reaction::{Failure, Read, Room, origin_span};
 use super::turn::{Condemned, Turn};
 use crate::core::Core;
 use crate::service::Keep;
-use crate::store::Versions;
+use crate::store::{Versions, save_last_versions};
 use crate::{Fault, FaultPolicy, Poison, Tx};
 
 /// What a fact is called where names are few, when nobody declared it.
@@ -91,6 +91,7 @@ impl<K: Keep> Keeper<K> {
         if !facts.is_empty() {
             K::keep(tx, &facts).await?;
         }
+        save_last_versions(tx, &turn.remembered()).await?;
         Ok(false)
     }
 }

@@ -15,7 +15,7 @@ use crate::core::{Core, in_time};
 use crate::emit::Origin;
 use crate::projection::{ViewCode, retell};
 use crate::service::{Announce, Decide, Fold, Sweep, WorkingSet};
-use crate::store::Versions;
+use crate::store::{Versions, save_last_versions};
 use crate::telemetry::ProcessSpan;
 use crate::{Emit, Fault, FaultPolicy, Poison, Tx};
 
@@ -262,7 +262,7 @@ impl<W: WorkingSet> Table<W> {
         }
     }
 
-    /// Load, decide one after the other, save, announce.
+    /// Load, decide one after the other, save, announce, remember the versions.
     pub(crate) async fn apply(
         &self,
         core: &Core,
@@ -284,6 +284,7 @@ impl<W: WorkingSet> Table<W> {
             for index in turn.open() {
                 turn.admits(index, last, condemned);
             }
+            save_last_versions(tx, &turn.remembered()).await?;
             return Ok(false);
         }
         let mut rows = W::load(tx, &keys).await?;
@@ -321,7 +322,7 @@ impl<W: WorkingSet> Table<W> {
             announce(&mut rows, &mut emit);
         }
         rows.save(tx).await?;
-        Ok(core.announce(tx, emit).await?)
+        Ok(core.announce_after(tx, emit, &turn.remembered()).await?)
     }
 }
 

@@ -61,13 +61,19 @@ pub(super) async fn handle(
         tx.commit().await?;
         return Ok(());
     }
-    let waiting = parking::waiting(&mut tx, batch).await?;
-    let last = planted::guard(store::last_versions(&mut tx, batch).await?);
+    let (waiting, last) = match store::last_versions_of_free(&mut tx, batch).await? {
+        Some(last) => (HashMap::new(), last),
+        None => {
+            let waiting = parking::waiting(&mut tx, batch).await?;
+            (waiting, store::last_versions(&mut tx, batch).await?)
+        }
+    };
+    let last = planted::guard(last);
     let mut turn = Turn::new(batch, waiting);
+    turn.versioned = true;
     repeated.iter().for_each(|index| turn.fates[*index] = Some(Fate::Repeat));
     let announced = room.apply(core, &mut tx, &mut turn, &last, &condemned).await?;
     count_repeats(core, &turn);
-    store::save_last_versions(&mut tx, &turn.applied).await?;
     planted::admit_late(&mut tx, batch).await?;
     let told = parking::park(core, &mut tx, &room.facts(), &turn).await?;
     planted::forget(&mut tx, batch).await?;

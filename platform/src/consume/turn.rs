@@ -44,6 +44,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) applied: Versions,
     /// A version that was not expected is a gap.
     pub(crate) gaps_count: bool,
+    /// The versions applied are remembered by key.
+    pub(crate) versioned: bool,
     /// What the rows amount to is said to nobody.
     pub(crate) silent: bool,
 }
@@ -51,7 +53,15 @@ pub(crate) struct Turn<'a> {
 impl<'a> Turn<'a> {
     pub(crate) fn new(batch: &'a [Incoming<'a>], waiting: HashMap<String, Waits>) -> Self {
         let fates = batch.iter().map(|_| None).collect();
-        Self { batch, fates, waiting, applied: Versions::new(), gaps_count: true, silent: false }
+        Self {
+            batch,
+            fates,
+            waiting,
+            applied: Versions::new(),
+            gaps_count: true,
+            versioned: false,
+            silent: false,
+        }
     }
 
     /// Records nothing is known of yet, in their order.
@@ -111,6 +121,14 @@ impl<'a> Turn<'a> {
     fn wait(&mut self, index: usize, why: Waits) {
         if let Some(key) = &self.batch[index].key {
             self.waiting.insert(key.clone(), why);
+        }
+    }
+
+    /// The versions that are to be remembered.
+    pub(crate) fn remembered(&mut self) -> Versions {
+        match self.versioned {
+            true => std::mem::take(&mut self.applied),
+            false => Versions::new(),
         }
     }
 

@@ -148,10 +148,11 @@ impl Session {
                 self.publisher.look_now_and_then().await?;
                 looked = Some(Instant::now());
             }
-            let published = self.publish_batch(blocked).await?;
+            let stopping = stop.is_cancelled();
+            let more = self.publish_batch(blocked).await?;
             self.condition.ok();
-            if published == 0 {
-                if stop.is_cancelled() {
+            if !more {
+                if stopping {
                     return Ok(());
                 }
                 self.rest(stop).await?;
@@ -222,10 +223,11 @@ impl Session {
         Ok(())
     }
 
-    /// Publishes the oldest unsent rows and marks what the broker acknowledged.
-    async fn publish_batch(&mut self, blocked: &mut Blocked) -> Result<usize, Fault> {
+    /// Publishes the oldest unsent rows and marks what the broker acknowledged. Says whether there may be
+    /// more: what is committed meanwhile wakes the relay anew.
+    async fn publish_batch(&mut self, blocked: &mut Blocked) -> Result<bool, Fault> {
         if self.shards.is_empty() {
-            return Ok(0);
+            return Ok(false);
         }
         self.skip_below_cursor().await?;
         let left_alone = blocked.keys();
@@ -233,9 +235,13 @@ impl Session {
         if left_alone.is_empty() {
             self.watermark.found(rows.first().map(|row| row.id));
         }
+        let bytes: usize = rows.iter().map(Outgoing::bytes).sum();
+        let outbox = &self.core.config.outbox;
+        let (oldest, many) = (rows.len(), rows.len() >= outbox.batch_records_max);
         let rows = planted::taken(rows);
+        let more = many || bytes >= outbox.batch_bytes_max || rows.len() < oldest;
         if rows.is_empty() {
-            return Ok(0);
+            return Ok(false);
         }
         let core = self.core.clone();
         let _busy = core.courtesy.busy();
@@ -265,7 +271,7 @@ impl Session {
         self.core.metrics.blocked_keys(blocked.keys().len());
         match outcome.failed {
             Some(fault) => Err(fault),
-            None => Ok(outcome.acknowledged.len()),
+            None => Ok(more && !outcome.acknowledged.is_empty()),
         }
     }
 

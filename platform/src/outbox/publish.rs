@@ -70,6 +70,11 @@ impl Outgoing {
         }
     }
 
+    /// Of its payload.
+    pub(super) fn bytes(&self) -> usize {
+        self.payload.as_ref().map_or(0, Vec::len)
+    }
+
     /// CloudEvents attributes in binary mode.
     fn headers(&self, service: &str, registry: &str) -> OwnedHeaders {
         if let Some(raw) = &self.raw {

@@ -20,7 +20,7 @@ use crate::consume::arrive::{Arrivals, Incoming, Record};
 use crate::consume::reaction::{Failure, Read, Room, guarded};
 use crate::consume::turn::{Condemned, Fate, Turn};
 use crate::core::{Core, in_time};
-use crate::store::{Versions, last_versions, save_last_versions};
+use crate::store::{Versions, last_versions};
 use crate::{Condition, Fault, Poison, Tx, fail};
 
 /// Looks at what is due this often.
@@ -156,14 +156,12 @@ impl Drain {
         }
         let mut turn = Turn::new(&batch, [].into());
         turn.gaps_count = key.state == KeyState::Held;
+        turn.versioned = !self.room.is_view();
         let last = match turn.gaps_count {
             true => last_versions(&mut tx, &batch).await?,
             false => Versions::new(),
         };
         let announced = self.room.apply(&self.core, &mut tx, &mut turn, &last, &faults).await?;
-        if !self.room.is_view() {
-            save_last_versions(&mut tx, &turn.applied).await?;
-        }
         let told = self.note(&mut tx, &key, &parked, &turn).await?;
         fail::point("drain.before_commit");
         tx.commit().await?;

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, bail};
 
+use super::java::Compiler;
+use super::kafka::Purpose;
 use super::postgres::{Disk, Postgres};
 use super::{Ground, GroundKind, Inner, SlowDisk, embedded, native};
 use crate::Progress;
@@ -17,7 +19,7 @@ pub struct Builder {
     data: Option<PathBuf>,
     home: Option<Home>,
     doors: usize,
-    synced: Option<Option<SlowDisk>>,
+    measured: Option<Option<SlowDisk>>,
     progress: Progress,
 }
 
@@ -31,7 +33,7 @@ impl fmt::Debug for Builder {
 impl Builder {
     pub(super) fn new() -> Self {
         let progress: Progress = Arc::new(|_| ());
-        Self { kind: None, data: None, home: None, doors: 0, synced: None, progress }
+        Self { kind: None, data: None, home: None, doors: 0, measured: None, progress }
     }
 
     /// This kind, whatever the machine offers.
@@ -63,11 +65,11 @@ impl Builder {
         self
     }
 
-    /// Lets PostgreSQL bring each commit to the disk, as in production, or to one of another speed.
-    /// Not with a folder for the data.
+    /// For measurements: PostgreSQL brings each commit to the disk, as in production, or to one of another
+    /// speed, and the broker's Java compiles thoroughly. Not with a folder for the data.
     #[must_use]
-    pub fn synced(mut self, disk: Option<SlowDisk>) -> Self {
-        self.synced = Some(disk);
+    pub fn measured(mut self, disk: Option<SlowDisk>) -> Self {
+        self.measured = Some(disk);
         self
     }
 
@@ -100,13 +102,17 @@ impl Builder {
         };
         let kept = folder.kept();
         let of = |part: &str| folder.path().join(part);
-        let disk = match self.synced {
+        let disk = match self.measured {
             Some(_) if kept => {
                 bail!("data that are kept cannot be thrown away after a measurement")
             }
             Some(disk) => Disk::Synced(disk),
             None if kept => Disk::Kept,
             None => Disk::ThrownAway,
+        };
+        let compiler = match disk {
+            Disk::Synced(_) => Compiler::Well,
+            Disk::Kept | Disk::ThrownAway => Compiler::Soon,
         };
         let postgres = async {
             let postgres = Postgres::start(&home, &of("postgres"), &disk, &progress).await?;
@@ -115,7 +121,8 @@ impl Builder {
         let events = async {
             match kind {
                 GroundKind::Native => {
-                    native(&home, folder.path(), kept, self.doors, &progress).await
+                    let purpose = Purpose { orphan: !kept, doors: self.doors, compiler };
+                    native(&home, folder.path(), purpose, &progress).await
                 }
                 GroundKind::Embedded => embedded(),
             }

@@ -11,8 +11,17 @@ use crate::fetch::exclusively;
 use crate::find_program;
 use crate::process::Launch;
 
-/// Chosen for a short start and small memory; a benchmark would want others.
-const FLAGS: [&str; 3] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
+/// Chosen for a short start and small memory.
+const FLAGS: [&str; 2] = ["-XX:+UseSerialGC", "-Xshare:auto"];
+
+/// What the compiler is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compiler {
+    /// A short life: quick code soon.
+    Soon,
+    /// Minutes of work: what is hot is compiled again, and well.
+    Well,
+}
 
 /// What the class archive is for in a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +36,13 @@ pub(crate) enum Archive {
 pub(crate) fn launch(
     log: &Path,
     heap_mb: u32,
+    compiler: Compiler,
     archive: (Archive, &Path),
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<Launch> {
     let java = find_program("java").context("there is no java on PATH")?;
     let mut flags: Vec<OsString> = FLAGS.iter().map(OsString::from).collect();
+    flags.extend((compiler == Compiler::Soon).then(|| "-XX:TieredStopAtLevel=1".into()));
     flags.push(format!("-Xmx{heap_mb}m").into());
     // What it unpacks for itself goes when its folder goes, also when it is killed.
     let folder = log.parent().context("a log is in a folder")?;

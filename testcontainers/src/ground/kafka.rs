@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use millrace::admin::Admin;
 
-use super::java::{self, Archive};
+use super::java::{self, Archive, Compiler};
 use super::server::Server;
 use crate::Progress;
 use crate::fetch::{self, Part};
@@ -53,6 +53,16 @@ group.consumer.min.session.timeout.ms=3000
 group.consumer.session.timeout.ms=6000
 ";
 
+/// What a broker is started for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Purpose {
+    /// Its data go when nobody is left.
+    pub(crate) orphan: bool,
+    /// So many clients come through proxies.
+    pub(crate) doors: usize,
+    pub(crate) compiler: Compiler,
+}
+
 /// A running broker.
 #[derive(Debug)]
 pub(crate) struct Kafka {
@@ -77,8 +87,7 @@ impl Kafka {
     pub(crate) async fn start(
         home: &Home,
         folder: &Path,
-        orphan: bool,
-        doors: usize,
+        purpose: Purpose,
         progress: &Progress,
     ) -> Result<Self> {
         let lib = fetch::fetch(home, Part::Kafka, progress).await?;
@@ -87,13 +96,14 @@ impl Kafka {
             progress("preparing Kafka for quick starts, once");
             let folder = home.run_folder()?;
             let archive = (Archive::Make, draft);
-            let broker = Self::launch(&lib, folder.path(), true, 0, archive).await?;
+            let purpose = Purpose { orphan: true, doors: 0, compiler: Compiler::Soon };
+            let broker = Self::launch(&lib, folder.path(), purpose, archive).await?;
             broker.until_ready().await?;
             broker.server.stop().await;
             Ok(())
         })
         .await?;
-        Self::launch(&lib, folder, orphan, doors, (Archive::Use, &archive)).await
+        Self::launch(&lib, folder, purpose, (Archive::Use, &archive)).await
     }
 
     pub(crate) fn bootstrap(&self) -> &str {
@@ -117,14 +127,13 @@ impl Kafka {
     async fn launch(
         lib: &Path,
         folder: &Path,
-        orphan: bool,
-        doors: usize,
+        purpose: Purpose,
         archive: (Archive, &Path),
     ) -> Result<Self> {
         make(folder)?;
         let (port, controller) = (free_port()?, free_port()?);
         let door = |_| Ok(Door { listens: free_port()?, advertised: free_port()? });
-        let doors = (0..doors).map(door).collect::<Result<Vec<Door>>>()?;
+        let doors = (0..purpose.doors).map(door).collect::<Result<Vec<Door>>>()?;
         let settings = folder.join("server.properties");
         let data = folder.join("data");
         fs::write(&settings, settings_text(port, controller, &doors, &data))?;
@@ -132,8 +141,9 @@ impl Kafka {
             format(lib, &settings, &data).await?;
         }
         let main = ["kafka.Kafka".into(), settings.into_os_string()];
-        let mut launch = kafka_java(lib, &folder.join("kafka.log"), archive, main)?;
-        if orphan {
+        let log = folder.join("kafka.log");
+        let mut launch = kafka_java(lib, &log, purpose.compiler, archive, main)?;
+        if purpose.orphan {
             launch = launch.orphan_folder(folder);
         }
         let server = Server::start("Kafka", launch, Signal::Term)?;
@@ -150,7 +160,8 @@ async fn format(lib: &Path, settings: &Path, data: &Path) -> Result<()> {
         let args = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"];
         let args = args.into_iter().map(OsString::from).chain([settings.into()]);
         let log = data.with_extension("log");
-        let launch = kafka_java(lib, &log, (Archive::Use, Path::new("")), args)?;
+        let none = (Archive::Use, Path::new(""));
+        let launch = kafka_java(lib, &log, Compiler::Soon, none, args)?;
         let mut tool = launch.start()?;
         let status = tool.wait(Duration::from_secs(60)).await?;
         ensure!(status.success(), "formatting: {status}\n{}", tool.log_tail(10));
@@ -166,12 +177,13 @@ async fn format(lib: &Path, settings: &Path, data: &Path) -> Result<()> {
 fn kafka_java(
     lib: &Path,
     log: &Path,
+    compiler: Compiler,
     archive: (Archive, &Path),
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<Launch> {
     let logger = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".into(), "-cp".into()];
     let args = logger.into_iter().chain([java::classpath(lib)?]).chain(args);
-    java::launch(log, HEAP_MB, archive, args)
+    java::launch(log, HEAP_MB, compiler, archive, args)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

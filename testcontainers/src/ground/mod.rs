@@ -24,7 +24,7 @@ use tokio::sync::OnceCell;
 use crate::Progress;
 use crate::home::{Folder, Home};
 use embedded::MemoryRegistry;
-use kafka::Kafka;
+use kafka::{Kafka, Purpose};
 use postgres::Postgres;
 use registry::Registry;
 use server::Server;
@@ -290,17 +290,17 @@ impl Ground {
 async fn native(
     home: &Home,
     folder: &Path,
-    kept: bool,
-    doors: usize,
+    purpose: Purpose,
     progress: &Progress,
 ) -> Result<Events> {
     let kafka = async {
         let folder = folder.join("kafka");
-        let kafka = Kafka::start(home, &folder, !kept, doors, progress).await?;
+        let kafka = Kafka::start(home, &folder, purpose, progress).await?;
         kafka.until_ready().await.map(|()| kafka)
     };
     let registry = async {
-        let registry = Registry::start(home, &folder.join("registry"), kept, progress).await?;
+        let registry =
+            Registry::start(home, &folder.join("registry"), !purpose.orphan, progress).await?;
         registry.until_ready().await.map(|()| registry)
     };
     let (kafka, registry) = tokio::try_join!(kafka, registry)?;

@@ -46,9 +46,11 @@ const SETTINGS: [&str; 11] = [
 ];
 
 /// As in production, but for what a small machine cannot spare.
-const DURABLE: [&str; 3] = ["fsync=on", "max_wal_size=4GB", "checkpoint_timeout=30min"];
-const SLOWED: [&str; 4] =
-    ["fsync=on", "max_wal_size=4GB", "checkpoint_timeout=30min", UNWRITTEN_WAL];
+const DURABLE: [&str; 4] = ["fsync=on", "max_wal_size=4GB", "checkpoint_timeout=30min", ROOMY];
+const SLOWED: [&str; 5] =
+    ["fsync=on", "max_wal_size=4GB", "checkpoint_timeout=30min", ROOMY, UNWRITTEN_WAL];
+/// What is measured fits into memory, as it would on a server.
+const ROOMY: &str = "shared_buffers=1GB";
 
 /// A library that stands before the system's and lets each sync take a time of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

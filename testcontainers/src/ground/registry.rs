@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::java::{self, Archive};
+use super::java::{self, Archive, Compiler};
 use super::server::Server;
 use crate::Progress;
 use crate::fetch::{self, Part};
@@ -87,7 +87,8 @@ impl Registry {
         let port = free_port()?;
         let jar = format!("apicurio-registry-app-{}-runner.jar", Part::Registry.version());
         let args = [OsString::from("-jar"), part.join(jar).into_os_string()];
-        let mut launch = java::launch(&folder.join("registry.log"), HEAP_MB, archive, args)?
+        let log = folder.join("registry.log");
+        let mut launch = java::launch(&log, HEAP_MB, Compiler::Soon, archive, args)?
             .folder(folder)
             .env("QUARKUS_HTTP_HOST", "127.0.0.1")
             .env("QUARKUS_HTTP_PORT", port.to_string())

@@ -7,14 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use harness::{Ground, World, eventually};
-use millrace::admin::RawRecord;
-use millrace::control::{Build, Command, Kind, Operator, OpsTopics, Place};
+use millrace::control::{Build, Kind, Place};
 use schemas::topics;
 use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::facts::{FACTS, Facts, READ};
 use super::states::order;
@@ -158,19 +155,8 @@ impl Scene<'_> {
         let mut db = self.world.database(VIEW).await?;
         let live = "SELECT fold FROM millrace.projection WHERE state = 'live'";
         let fold = sqlx::query_scalar(live).fetch_one(&mut db).await?;
-        let group = format!("{}retail.{VIEW}", self.world.prefix());
-        let operator = Operator {
-            id: Uuid::now_v7(),
-            group: group.clone(),
-            issued_at: OffsetDateTime::now_utc().format(&Rfc3339)?,
-            by: "a benchmark".to_owned(),
-            reason: "to see how long it takes".to_owned(),
-        };
         let kind = Kind::Projection { action: Build::Rebuild { fold, to, records } };
-        let payload = Some(serde_json::to_vec(&Command { operator, kind })?);
-        let topic = format!("{}{}", self.world.prefix(), OpsTopics::of("retail").commands);
-        let record = RawRecord { key: Some(group.into_bytes()), payload, ..RawRecord::default() };
-        admin.produce(&topic, record).await?;
+        self.world.ask(&format!("retail.{VIEW}"), kind).await?;
         Ok(records)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use harness::eventually;
 use millrace::admin::RawRecord;
-use millrace::control::{Command, Do, Kind, Operator, OpsTopics, Pause, Selection, Status};
+use millrace::control::{Do, Kind, OpsTopics, Pause, Selection, Status};
 use millrace::repair::Repair;
 use millrace::{Event, FaultPolicy, Timestamp};
 use sqlx::Row;
@@ -38,17 +38,7 @@ impl Bench {
 
     /// Asks the group of a service; the id of what was asked.
     pub(super) async fn ask(&self, service: &str, kind: Kind) -> Result<Uuid> {
-        let id = Uuid::now_v7();
-        let operator = Operator {
-            id,
-            group: self.group_of(service),
-            issued_at: now(),
-            by: "a test".to_owned(),
-            reason: "to see it done".to_owned(),
-        };
-        let payload = serde_json::to_vec(&Command { operator, kind })?;
-        self.put_ops(&self.ops().commands, self.group_of(service), Some(payload)).await?;
-        Ok(id)
+        self.world.ask(&format!("test.{service}"), kind).await
     }
 
     async fn put_ops(&self, topic: &str, key: String, payload: Option<Vec<u8>>) -> Result<()> {
