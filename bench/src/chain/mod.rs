@@ -46,7 +46,7 @@ pub(crate) struct Chain {
     pub(crate) places: Vec<Place>,
     /// The registry's id of what comes from outside.
     schema: u32,
-    beside: Beside,
+    pub(crate) beside: Beside,
 }
 
 /// Services at work.

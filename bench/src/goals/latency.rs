@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::saga::saturated;
 use crate::Size;
 use crate::ahead;
+use crate::meter::Meter;
 use crate::chain::{Chain, HOPS, Side, number};
 use crate::rounds::{Rounds, Sample, Shows, Spread, take_turns};
 use crate::verdict::{Bound, Verdict};
@@ -49,15 +50,14 @@ pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<
     let timed = TIMED / size.less;
     let mut void = 0;
     let rounds = take_turns("latency", &SIDES, FLOOR, size.rounds, async |side| {
-        let took = match side {
-            FLOOR => Some(floor(ground).await?),
+        let sample = match side {
+            FLOOR => Sample { rate: 1.0 / floor(ground).await?.as_secs_f64(), ..Sample::default() },
             QUARTER => p99(ground, Side::Ours, quarter, timed).await?,
             BESIDE => p99(ground, Side::Ours, beside, timed).await?,
             _ => p99(ground, Side::PerMessage, beside, timed).await?,
         };
-        void += usize::from(took.is_none());
-        let rate = took.map_or(f64::NAN, |took| 1.0 / took.as_secs_f64());
-        Ok(Sample { rate, ..Sample::default() })
+        void += usize::from(sample.rate.is_nan());
+        Ok(sample)
     });
     let rounds = Rounds { shows: Shows::Milliseconds, ..rounds.await? };
     let took = |sample: &Sample| 1.0 / sample.rate;
@@ -126,14 +126,17 @@ fn half(mut took: Vec<Duration>) -> Duration {
 }
 
 /// What 99 of 100 orders take at most, from the moment each was meant to come in until it is announced
-/// by the last service; `None` when they did not come in as they were meant to.
-async fn p99(ground: &Ground, side: Side, rate: f64, timed: Duration) -> Result<Option<Duration>> {
+/// by the last service; not a number when they did not come in as they were meant to.
+async fn p99(ground: &Ground, side: Side, rate: f64, timed: Duration) -> Result<Sample> {
     let chain = Arc::new(Chain::new(ground).await?);
     let (at_work, loaded) = (chain.begin(side).await?, chain.clone());
-    let measured = ahead::go(move || through(&loaded, rate, timed)).await;
+    let meter = Meter::begin(chain.beside);
+    let took = ahead::go(move || through(&loaded, rate, timed)).await;
+    let orders = (WARM + timed).as_secs_f64() * rate;
+    let sample = meter.end(orders);
     at_work.stop().await?;
     Arc::into_inner(chain).context("somebody still loads the chain")?.close().await?;
-    measured
+    Ok(Sample { rate: took?.map_or(f64::NAN, |took| 1.0 / took.as_secs_f64()), ..sample })
 }
 
 fn through(chain: &Chain, rate: f64, timed: Duration) -> Result<Option<Duration>> {
@@ -151,7 +154,9 @@ fn through(chain: &Chain, rate: f64, timed: Duration) -> Result<Option<Duration>
             for number in 0..all {
                 std::thread::sleep(meant(number).saturating_duration_since(Instant::now()));
                 send(&producer, &first, chain, number)?;
-                late.record(meant(number).elapsed().as_micros() as u64)?;
+                if number >= warm {
+                    late.record(meant(number).elapsed().as_micros() as u64)?;
+                }
             }
             Ok(late)
         });

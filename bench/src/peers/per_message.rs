@@ -21,7 +21,12 @@ const WAITING: usize = 500;
 
 /// Works until it is told to stop. A worker has every so-manieth partition, and a connection.
 pub(crate) async fn run(place: Place, workers: usize, stop: CancellationToken) -> Result<()> {
-    tokio::try_join!(consume(&place, workers, &stop), relay(&place, &stop)).map(drop)
+    // Tasks of their own: whoever waits for records must not keep the relay waiting.
+    let relay = tokio::spawn(relay(place.clone(), stop.clone()));
+    let consumed = consume(&place, workers, &stop).await;
+    stop.cancel();
+    relay.await??;
+    consumed
 }
 
 async fn consume(place: &Place, workers: usize, stop: &CancellationToken) -> Result<()> {
@@ -107,7 +112,7 @@ async fn handle(place: &Place, db: &mut PgConnection, paid: &Paid, sold: &Sold) 
     Ok(tx.commit().await?)
 }
 
-async fn relay(place: &Place, stop: &CancellationToken) -> Result<()> {
+async fn relay(place: Place, stop: CancellationToken) -> Result<()> {
     let producer = place.producer()?;
     let mut db = PgConnection::connect(&place.database).await?;
     let mut ticks = tokio::time::interval(POLL_EVERY);
