@@ -36,9 +36,15 @@ pub(crate) struct Line {
     kept: Arc<Mutex<Option<Box<PgConnection>>>>,
 }
 
+/// For connections that say the same few statements over and over: each is planned once, where the server
+/// would plan it anew for every batch, which costs more than a small batch does. A plan that is made
+/// once must not rest on how small a table is at first.
+pub(crate) const PLANNED_ONCE: [(&str, &str); 2] =
+    [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+
 impl Line {
-    pub(crate) fn new(options: impl Into<Arc<PgConnectOptions>>) -> Self {
-        Self { options: options.into(), kept: Arc::default() }
+    pub(crate) fn new(options: PgConnectOptions) -> Self {
+        Self { options: Arc::new(options.options(PLANNED_ONCE)), kept: Arc::default() }
     }
 
     fn take(&self) -> Option<Box<PgConnection>> {

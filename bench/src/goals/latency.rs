@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::saga::saturated;
 use crate::Size;
 use crate::ahead;
-use crate::meter::Meter;
 use crate::chain::{Chain, HOPS, Side, number};
+use crate::meter::Meter;
 use crate::rounds::{Rounds, Sample, Shows, Spread, take_turns};
 use crate::verdict::{Bound, Verdict};
 

@@ -26,6 +26,7 @@ use watermark::Watermark;
 use crate::core::Core;
 use crate::kafka::SHARDS;
 use crate::plant::{self, Plant};
+use crate::tx::PLANNED_ONCE;
 use crate::{Condition, Fault, fail};
 
 /// Class of the advisory locks on shards; the second number is the shard.
@@ -124,7 +125,7 @@ impl Session {
     async fn open(core: Arc<Core>, condition: Condition) -> Result<Self, Fault> {
         // What a crashed server forgets of its marks is sent once more, by a new session.
         let options = core.pool.connect_options().as_ref().clone();
-        let options = options.options([("synchronous_commit", "off")]);
+        let options = options.options([("synchronous_commit", "off")]).options(PLANNED_ONCE);
         let conn = in_time(PgConnection::connect_with(&options)).await?;
         let url = core.config.database.url();
         let mut listener = in_time(PgListener::connect(url)).await?;
@@ -316,10 +317,13 @@ impl Session {
             return Ok(());
         }
         let ids: Vec<uuid::Uuid> = which.iter().map(|index| rows[*index].event_id).collect();
+        // Between them: days without any of them are not looked at.
         let update = sqlx::query(
-            "UPDATE millrace.outbox SET sent_at = clock_timestamp() WHERE event_id = ANY($1)",
+            "UPDATE millrace.outbox SET sent_at = clock_timestamp()
+             WHERE event_id = ANY($1) AND event_id BETWEEN $2 AND $3",
         );
-        in_time(update.bind(ids).execute(&mut self.conn)).await?;
+        let update = update.bind(&ids).bind(ids.iter().min()).bind(ids.iter().max());
+        in_time(update.execute(&mut self.conn)).await?;
         Ok(())
     }
 
