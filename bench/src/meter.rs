@@ -162,6 +162,7 @@ fn backend(process: u32) -> Option<String> {
     let title = title.trim_end_matches(['\0', ' ']);
     Some(match title.strip_prefix("postgres: ") {
         Some(whom) if whom.contains('(') => "sessions".to_owned(),
+        Some(helper) if helper.contains(" worker") => "workers".to_owned(),
         Some(duty) => duty.to_owned(),
         None => "server".to_owned(),
     })

@@ -132,7 +132,13 @@ fn parts(text: &mut String, rounds: &Value) -> Result<()> {
         .map(|(part, of_part)| (part, of_part.into_iter().map(median).collect()))
         .collect();
     let most = |us: &Vec<f64>| us.iter().copied().fold(0.0, f64::max);
-    let all = |side: usize| rows.iter().map(|(_, us)| us[side]).sum::<f64>();
+    let all = |side: usize| {
+        let of_round = |round: &Value| {
+            let parts = round[side]["parts"].as_object().into_iter().flatten();
+            parts.filter_map(|(_, us)| us.as_f64()).sum()
+        };
+        median(samples.iter().map(of_round).collect())
+    };
     let total: Vec<f64> = (0..sides.len()).map(all).collect();
     rows.retain(|(_, us)| us.iter().zip(&total).any(|(us, total)| us / total >= SHOWN));
     if rows.is_empty() {

@@ -233,7 +233,7 @@ impl Rows {
     }
 
     /// The row of a key is locked before its facts draw their ids from the outbox, so that ids of one
-    /// key are in commit order.
+    /// key are in commit order. Every key comes back with its version, and sorted as it is here: by bytes.
     async fn insert(
         self,
         tx: &mut Tx,

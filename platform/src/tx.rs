@@ -27,7 +27,7 @@ enum Conn {
     OfLine(Box<PgConnection>, Line),
 }
 
-/// A connection for whoever begins one transaction after the other. A pool asks the server three times
+/// A connection for whoever begins one transaction after the other. A pool asks the server up to three times
 /// whether a connection still lives, for each transaction; here the BEGIN shows it.
 #[derive(Clone)]
 pub(crate) struct Line {
@@ -36,15 +36,9 @@ pub(crate) struct Line {
     kept: Arc<Mutex<Option<Box<PgConnection>>>>,
 }
 
-/// For connections that say the same few statements over and over: each is planned once, where the server
-/// would plan it anew for every batch, which costs more than a small batch does. A plan that is made
-/// once must not rest on how small a table is at first.
-pub(crate) const PLANNED_ONCE: [(&str, &str); 2] =
-    [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
-
 impl Line {
-    pub(crate) fn new(options: PgConnectOptions) -> Self {
-        Self { options: Arc::new(options.options(PLANNED_ONCE)), kept: Arc::default() }
+    pub(crate) fn new(options: impl Into<Arc<PgConnectOptions>>) -> Self {
+        Self { options: options.into(), kept: Arc::default() }
     }
 
     fn take(&self) -> Option<Box<PgConnection>> {
@@ -71,7 +65,11 @@ impl Tx {
         pool: &PgPool,
         settings: Arc<dyn Any + Send + Sync>,
     ) -> Result<Self, Fault> {
-        Self::begun(Conn::Pooled(pool.acquire().await?), settings).await
+        // Nothing was done yet: one that died a moment ago is exchanged.
+        match Self::begun(Conn::Pooled(pool.acquire().await?), settings.clone()).await {
+            Ok(tx) => Ok(tx),
+            Err(_) => Self::begun(Conn::Pooled(pool.acquire().await?), settings).await,
+        }
     }
 
     /// Opens a transaction on a line of one's own.

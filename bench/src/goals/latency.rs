@@ -61,11 +61,11 @@ pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<
     });
     let rounds = Rounds { shows: Shows::Milliseconds, ..rounds.await? };
     let took = |sample: &Sample| 1.0 / sample.rate;
-    // Of a void run nothing is known; how many there were is told.
+    // Of a void run nothing is known; how many there were is told, and too many leave nothing to judge.
     let valid = |side, over| {
         let mut ratios = rounds.ratios(took, side, over);
         ratios.retain(|ratio| ratio.is_finite());
-        ratios
+        if ratios.len() * 2 < rounds.samples.len() { vec![] } else { ratios }
     };
     let ms = |side| {
         let of_side = rounds.samples.iter().map(|round| took(&round[side]) * 1e3);
@@ -130,23 +130,20 @@ fn half(mut took: Vec<Duration>) -> Duration {
 async fn p99(ground: &Ground, side: Side, rate: f64, timed: Duration) -> Result<Sample> {
     let chain = Arc::new(Chain::new(ground).await?);
     let (at_work, loaded) = (chain.begin(side).await?, chain.clone());
-    let meter = Meter::begin(chain.beside);
-    let took = ahead::go(move || through(&loaded, rate, timed)).await;
-    let orders = (WARM + timed).as_secs_f64() * rate;
-    let sample = meter.end(orders);
+    let measured = ahead::go(move || through(&loaded, rate, timed)).await;
     at_work.stop().await?;
     Arc::into_inner(chain).context("somebody still loads the chain")?.close().await?;
-    Ok(Sample { rate: took?.map_or(f64::NAN, |took| 1.0 / took.as_secs_f64()), ..sample })
+    measured
 }
 
-fn through(chain: &Chain, rate: f64, timed: Duration) -> Result<Option<Duration>> {
+fn through(chain: &Chain, rate: f64, timed: Duration) -> Result<Sample> {
     let (consumer, producer) = (sink(chain)?, chain.places[0].producer()?);
     let warm = (WARM.as_secs_f64() * rate) as u32;
     let all = warm + (timed.as_secs_f64() * rate) as u32;
     // Whoever has just joined has read nothing yet.
     send(&producer, &chain.first(), chain, u32::MAX)?;
     consumer.poll(PATIENCE).context("nothing comes out of the chain")??;
-    let begins = Instant::now() + Duration::from_millis(10);
+    let (meter, begins) = (Meter::begin(chain.beside), Instant::now() + Duration::from_millis(10));
     let meant = |number: u32| begins + Duration::from_secs_f64(f64::from(number) / rate);
     std::thread::scope(|scope| {
         let sending = scope.spawn(move || -> Result<Histogram<u64>> {
@@ -170,7 +167,9 @@ fn through(chain: &Chain, rate: f64, timed: Duration) -> Result<Option<Duration>
         }
         let late = sending.join().map_err(|_| anyhow::anyhow!("the generator panicked"))??;
         let starved = Duration::from_micros(late.value_at_quantile(0.99)) > LATE_MAX;
-        Ok((!starved).then(|| Duration::from_micros(took.value_at_quantile(0.99))))
+        let p99 = Duration::from_micros(took.value_at_quantile(0.99));
+        let rate = if starved { f64::NAN } else { 1.0 / p99.as_secs_f64() };
+        Ok(Sample { rate, ..meter.end(f64::from(all)) })
     })
 }
 

@@ -23,10 +23,7 @@ const WAITING: usize = 500;
 pub(crate) async fn run(place: Place, workers: usize, stop: CancellationToken) -> Result<()> {
     // Tasks of their own: whoever waits for records must not keep the relay waiting.
     let relay = tokio::spawn(relay(place.clone(), stop.clone()));
-    let consumed = consume(&place, workers, &stop).await;
-    stop.cancel();
-    relay.await??;
-    consumed
+    tokio::try_join!(consume(&place, workers, &stop), async { relay.await? }).map(drop)
 }
 
 async fn consume(place: &Place, workers: usize, stop: &CancellationToken) -> Result<()> {

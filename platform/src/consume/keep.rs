@@ -91,7 +91,7 @@ impl<K: Keep> Keeper<K> {
         if !facts.is_empty() {
             K::keep(tx, &facts).await?;
         }
-        save_last_versions(tx, &turn.remembered()).await?;
+        save_last_versions(tx, &turn.take_remembered()).await?;
         Ok(false)
     }
 }

@@ -72,7 +72,8 @@ pub(crate) trait Room: Send + Sync {
     fn facts(&self) -> Vec<Read>;
 
     /// Lets the open records of a turn act over the rows, in their order, and says whether
-    /// anything was announced. Neither inbox nor positions are its affair.
+    /// anything was announced. Versions that are to be remembered are written with it; neither inbox nor
+    /// positions are its affair.
     fn apply<'a>(
         &'a self,
         core: &'a Core,
@@ -284,7 +285,7 @@ impl<W: WorkingSet> Table<W> {
             for index in turn.open() {
                 turn.admits(index, last, condemned);
             }
-            save_last_versions(tx, &turn.remembered()).await?;
+            save_last_versions(tx, &turn.take_remembered()).await?;
             return Ok(false);
         }
         let mut rows = W::load(tx, &keys).await?;
@@ -322,7 +323,7 @@ impl<W: WorkingSet> Table<W> {
             announce(&mut rows, &mut emit);
         }
         rows.save(tx).await?;
-        Ok(core.announce_after(tx, emit, &turn.remembered()).await?)
+        Ok(core.announce_after(tx, emit, &turn.take_remembered()).await?)
     }
 }
 

@@ -73,6 +73,7 @@ pub(super) async fn handle(
     turn.versioned = true;
     repeated.iter().for_each(|index| turn.fates[*index] = Some(Fate::Repeat));
     let announced = room.apply(core, &mut tx, &mut turn, &last, &condemned).await?;
+    debug_assert!(turn.applied.is_empty(), "versions were not remembered");
     count_repeats(core, &turn);
     planted::admit_late(&mut tx, batch).await?;
     let told = parking::park(core, &mut tx, &room.facts(), &turn).await?;

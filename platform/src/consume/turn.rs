@@ -125,7 +125,7 @@ impl<'a> Turn<'a> {
     }
 
     /// The versions that are to be remembered.
-    pub(crate) fn remembered(&mut self) -> Versions {
+    pub(crate) fn take_remembered(&mut self) -> Versions {
         match self.versioned {
             true => std::mem::take(&mut self.applied),
             false => Versions::new(),

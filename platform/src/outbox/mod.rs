@@ -26,7 +26,6 @@ use watermark::Watermark;
 use crate::core::Core;
 use crate::kafka::SHARDS;
 use crate::plant::{self, Plant};
-use crate::tx::PLANNED_ONCE;
 use crate::{Condition, Fault, fail};
 
 /// Class of the advisory locks on shards; the second number is the shard.
@@ -125,7 +124,7 @@ impl Session {
     async fn open(core: Arc<Core>, condition: Condition) -> Result<Self, Fault> {
         // What a crashed server forgets of its marks is sent once more, by a new session.
         let options = core.pool.connect_options().as_ref().clone();
-        let options = options.options([("synchronous_commit", "off")]).options(PLANNED_ONCE);
+        let options = options.options([("synchronous_commit", "off")]);
         let conn = in_time(PgConnection::connect_with(&options)).await?;
         let url = core.config.database.url();
         let mut listener = in_time(PgListener::connect(url)).await?;
@@ -238,9 +237,11 @@ impl Session {
         }
         let bytes: usize = rows.iter().map(Outgoing::bytes).sum();
         let outbox = &self.core.config.outbox;
-        let (oldest, many) = (rows.len(), rows.len() >= outbox.batch_records_max);
+        let found = rows.len();
         let rows = planted::taken(rows);
-        let more = many || bytes >= outbox.batch_bytes_max || rows.len() < oldest;
+        let more = found >= outbox.batch_records_max
+            || bytes >= outbox.batch_bytes_max
+            || rows.len() < found;
         if rows.is_empty() {
             return Ok(false);
         }
@@ -317,13 +318,10 @@ impl Session {
             return Ok(());
         }
         let ids: Vec<uuid::Uuid> = which.iter().map(|index| rows[*index].event_id).collect();
-        // Between them: days without any of them are not looked at.
         let update = sqlx::query(
-            "UPDATE millrace.outbox SET sent_at = clock_timestamp()
-             WHERE event_id = ANY($1) AND event_id BETWEEN $2 AND $3",
+            "UPDATE millrace.outbox SET sent_at = clock_timestamp() WHERE event_id = ANY($1)",
         );
-        let update = update.bind(&ids).bind(ids.iter().min()).bind(ids.iter().max());
-        in_time(update.execute(&mut self.conn)).await?;
+        in_time(update.bind(ids).execute(&mut self.conn)).await?;
         Ok(())
     }
 

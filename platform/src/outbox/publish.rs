@@ -70,7 +70,7 @@ impl Outgoing {
         }
     }
 
-    /// Of its payload.
+    /// How large its payload is.
     pub(super) fn bytes(&self) -> usize {
         self.payload.as_ref().map_or(0, Vec::len)
     }
