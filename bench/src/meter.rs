@@ -174,8 +174,7 @@ mod tests {
 
     #[test]
     fn work_is_counted_for_who_does_it() {
-        let beside = Beside { postgres: None, broker: None };
-        let meter = Meter::begin(beside);
+        let meter = Meter::begin(Beside::default());
         let began = Instant::now();
         let mut sum = 0_u64;
         while began.elapsed() < Duration::from_millis(200) {

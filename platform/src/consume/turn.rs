@@ -124,7 +124,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The versions that are to be remembered.
+    /// Takes out the versions that are to be remembered: none, where they are not.
     pub(crate) fn take_remembered(&mut self) -> Versions {
         match self.versioned {
             true => std::mem::take(&mut self.applied),
