@@ -190,7 +190,7 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         instance: kafka::client_id(&config, service.name),
         dead_letters: service.dead_letters(),
         reads,
-        line: Line::new(pool.connect_options()),
+        line: Line::new(&pool.connect_options()),
         pool,
         registry: Registry::new(&config.registry),
         metrics: Metrics::new(service.name, &group, env!("CARGO_PKG_VERSION")),

@@ -76,26 +76,27 @@ pub(crate) async fn last_versions_of_free(
     batch: &[Incoming<'_>],
 ) -> Result<Option<Versions>, Fault> {
     let sql = "WITH waiting AS MATERIALIZED (
-            SELECT FROM millrace.parked_key WHERE key = ANY($2)),
-        last AS (
-            SELECT topic, key, version FROM millrace.last_version
-            WHERE (topic, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-                AND NOT EXISTS (SELECT FROM waiting)
-            ORDER BY topic, key FOR UPDATE)
-        SELECT topic, key, version FROM last
+            SELECT FROM millrace.parked_key WHERE key = ANY($2))
+        SELECT last.* FROM unnest($1::text[], $2::text[]) AS asked (topic, key)
+            CROSS JOIN LATERAL (
+                SELECT topic, key, version FROM millrace.last_version
+                WHERE topic = asked.topic AND key = asked.key FOR UPDATE) AS last
+        WHERE NOT EXISTS (SELECT FROM waiting)
         UNION ALL SELECT NULL, NULL, NULL WHERE EXISTS (SELECT FROM waiting)";
     versions_by(tx, batch, sql).await
 }
 
-/// The last version applied for each key of the batch. Rows are locked in key order.
+/// The last version applied for each key of the batch.
 pub(crate) async fn last_versions(tx: &mut Tx, batch: &[Incoming<'_>]) -> Result<Versions, Fault> {
-    let sql = "SELECT topic, key, version FROM millrace.last_version
-        WHERE (topic, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-        ORDER BY topic, key FOR UPDATE";
+    let sql = "SELECT last.* FROM unnest($1::text[], $2::text[]) AS asked (topic, key)
+        CROSS JOIN LATERAL (
+            SELECT topic, key, version FROM millrace.last_version
+            WHERE topic = asked.topic AND key = asked.key FOR UPDATE) AS last";
     Ok(versions_by(tx, batch, sql).await?.unwrap_or_default())
 }
 
-/// `None` when a row names no key.
+/// `None` when a row names no key. Rows are locked in the order of their keys, one after the other: each is
+/// looked up by its index, which a join promises only as long as the tables are of the size it was planned for.
 async fn versions_by(
     tx: &mut Tx,
     batch: &[Incoming<'_>],
@@ -103,7 +104,8 @@ async fn versions_by(
 ) -> Result<Option<Versions>, Fault> {
     let keyed =
         batch.iter().filter_map(|row| Some((row.record.position.topic, row.key.as_deref()?)));
-    let (topics, keys): (Vec<&'static str>, Vec<&str>) = keyed.unzip();
+    let sorted: BTreeSet<(&'static str, &str)> = keyed.collect();
+    let (topics, keys): (Vec<&'static str>, Vec<&str>) = sorted.into_iter().unzip();
     if keys.is_empty() {
         return Ok(Some(Versions::new()));
     }

@@ -37,8 +37,11 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(options: impl Into<Arc<PgConnectOptions>>) -> Self {
-        Self { options: options.into(), kept: Arc::default() }
+    /// A batch goes by its keys, and has an index for them. Planned while its tables are small, a statement
+    /// would read them whole, and go on to do so until somebody analyzes them.
+    pub(crate) fn new(options: &PgConnectOptions) -> Self {
+        let options = options.clone().options([("enable_seqscan", "off")]);
+        Self { options: Arc::new(options), kept: Arc::default() }
     }
 
     fn take(&self) -> Option<Box<PgConnection>> {
@@ -104,10 +107,8 @@ impl Tx {
         pool: &PgPool,
         settings: Arc<dyn Any + Send + Sync>,
     ) -> Result<Self, Fault> {
-        let mut conn = pool.acquire().await?;
-        let now: time::OffsetDateTime =
-            sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut *conn).await?;
-        Ok(Self { conn: Some(Conn::Pooled(conn)), open: false, now: now.into(), settings })
+        let (conn, now) = (pool.acquire().await?, time::OffsetDateTime::now_utc().into());
+        Ok(Self { conn: Some(Conn::Pooled(conn)), open: false, now, settings })
     }
 
     /// The connection, for statements of the service's own store.
@@ -119,7 +120,8 @@ impl Tx {
         }
     }
 
-    /// When the transaction began, or the connection was taken, by the database's clock.
+    /// When the transaction began, by the database's clock. Of a connection for queries, which are not
+    /// worth a question of its own: when it was taken, by the clock of this process.
     pub fn now(&self) -> Timestamp {
         self.now
     }

@@ -65,7 +65,7 @@ impl Making {
         let arrivals = Arrivals::new(core.registry.clone(), room.facts(), ids);
         let path = format!("{},public", schema(number));
         let options = core.pool.connect_options().as_ref().clone();
-        let line = Line::new(options.options([("search_path", path)]));
+        let line = Line::new(&options.options([("search_path", path)]));
         let (core, room, condemned) = (core.clone(), room.clone(), HashMap::new());
         let pace = Pace { begun: core.courtesy.begun(), ..Pace::default() };
         let builder = Builder { core, room, number, line, arrivals, condemned, pace };

@@ -92,19 +92,15 @@ async fn order(
 ) -> Result<Json<OrderBody>, Problem> {
     let deadline = Instant::now() + news.wait.0.min(WAIT_MAX);
     let mut changes = door.news(order);
-    loop {
-        let (facts, stale) = facts(&door, order).await?;
-        let now = Instant::now();
-        let told = facts.as_ref().is_some_and(|facts| news.told_by(facts));
-        if told || now >= deadline {
-            return match (facts, stale) {
-                (Some(facts), stale) => Ok(Json(OrderBody::of(order, &facts, stale))),
-                (None, Some(reason)) => Err(unreadable(&reason)),
-                (None, None) => Err(unknown()),
-            };
-        }
+    while Instant::now() < deadline && !news.is_told(&door, order).await? {
         // Over this time it looks for itself.
-        timeout_at(deadline.min(now + LOOK_EVERY), changes.next()).await.unwrap_or_default();
+        let look = deadline.min(Instant::now() + LOOK_EVERY);
+        timeout_at(look, changes.next()).await.unwrap_or_default();
+    }
+    match facts(&door, order).await? {
+        (Some(facts), stale) => Ok(Json(OrderBody::of(order, &facts, stale))),
+        (None, Some(reason)) => Err(unreadable(&reason)),
+        (None, None) => Err(unknown()),
     }
 }
 
@@ -130,11 +126,13 @@ async fn orders(
 }
 
 impl News {
-    fn told_by(&self, facts: &Facts) -> bool {
-        match self.version {
-            Some(version) => facts.iter().len() > version,
-            None => facts.summary().status.is_end(),
-        }
+    /// Whether there is to be told what was waited for.
+    async fn is_told(&self, door: &Door, order: OrderId) -> Result<bool, Problem> {
+        let standing = store::standing(&mut door.read().await?, order).await?;
+        Ok(standing.is_some_and(|(status, known)| match self.version {
+            Some(version) => known > version,
+            None => status.is_end(),
+        }))
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use millrace::{Fault, Timestamp, Tx, View, WorkingSet};
 use schemas::history::{Fact, Facts, Status, Summary};
 use schemas::{CustomerId, Money, OrderId, StoreId};
+use serde::Deserialize;
+use serde::de::{IntoDeserializer, value};
 use sqlx::types::Json;
 use sqlx::types::time::OffsetDateTime;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
@@ -157,6 +159,22 @@ pub async fn order(tx: &mut Tx, order: OrderId) -> Result<Option<Facts>, Fault> 
             .fetch_optional(tx.db())
             .await?;
     Ok(facts.and_then(|facts| Facts::new(facts.0)))
+}
+
+/// Where an order stands, and how many facts of it are known; `None` when nothing is. Far cheaper than
+/// the order.
+pub async fn standing(tx: &mut Tx, order: OrderId) -> Result<Option<(Status, usize)>, Fault> {
+    let row: Option<(String, i64)> =
+        sqlx::query_as("SELECT status, version FROM order_view WHERE order_id = $1")
+            .bind(order.uuid())
+            .fetch_optional(tx.db())
+            .await?;
+    let standing = |(status, version): (String, i64)| {
+        let status = Status::deserialize(status.into_deserializer());
+        let status = status.map_err(|error: value::Error| Fault::poison(error))?;
+        Ok((status, version.unsigned_abs() as usize))
+    };
+    row.map(standing).transpose()
 }
 
 /// Orders, the latest first.
