@@ -14,6 +14,7 @@ use schemas::{
     SaleConfirmed, Sku, StoreId, topics,
 };
 use sqlx::{Connection, PgConnection};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::meter::{Beside, Meter};
@@ -62,6 +63,7 @@ impl Hop {
             database: world.database_url("sales").await?,
             announces: Announces::Sale,
             schema: world.registry().id_of(&subject, SaleConfirmed::SCHEMA).await?,
+            spans: false,
         };
         let beside = Beside::of(ground).await;
         Ok(Self { world, place, beside, records: 0, last: vec![], sales: 0 })
@@ -92,6 +94,22 @@ impl Hop {
         let mount = self.world.mount_with(sales::service(), set);
         let (running, sample) = tokio::join!(mount, self.watch());
         running?.stop().await?;
+        sample
+    }
+
+    /// What a peer does of it.
+    pub(crate) async fn peer<F>(
+        &self,
+        run: impl FnOnce(Place, CancellationToken) -> F,
+    ) -> Result<Sample>
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let peer = tokio::spawn(run(self.place.clone(), stop.clone()));
+        let sample = self.watch().await;
+        stop.cancel();
+        peer.await??;
         sample
     }
 

@@ -83,16 +83,23 @@ fn section(text: &mut String, name: &str, results: &Value) -> Result<()> {
     let mut first = None;
     for verdict in verdicts {
         let number = |field: &str| verdict[field].as_f64().unwrap_or(f64::NAN);
-        let bound = if verdict["bound"] == "at_most" { "at most" } else { "at least" };
-        let held = if verdict["pass"] == true { "holds" } else { "**missed**" };
+        let target = match (verdict["bound"].as_str(), verdict["target"].as_f64()) {
+            (Some("at_most"), Some(target)) => format!("at most {}", (target * 1e3).round() / 1e3),
+            (_, Some(target)) => format!("at least {target}"),
+            (_, None) => "none".to_owned(),
+        };
+        let held = match verdict["pass"] == true {
+            _ if target == "none" => "is known",
+            true => "holds",
+            false => "**missed**",
+        };
         let goal = said(&verdict["goal"]);
         writeln!(
             text,
-            "| `{goal}` | {:.2} | {:.2} to {:.2} | {bound} {} | {held} | {} |",
+            "| `{goal}` | {:.2} | {:.2} to {:.2} | {target} | {held} | {} |",
             number("ratio_median"),
             number("ratio_lower_quartile"),
             number("ratio_upper_quartile"),
-            number("target"),
             said(&verdict["detail"]),
         )?;
         first.get_or_insert(goal);

@@ -2,6 +2,7 @@
 //! a round in which the reference was disturbed is done again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -22,6 +23,9 @@ pub(crate) struct Sample {
     pub(crate) broker_us: f64,
     /// The same by kinds of threads and processes.
     pub(crate) parts: BTreeMap<String, f64>,
+    /// How long each piece took, where that was asked: microseconds, and how many pieces.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) took: Vec<(u64, u64)>,
 }
 
 /// How a picture shows what sides did.
@@ -54,6 +58,17 @@ pub(crate) struct Spread {
 }
 
 impl Sample {
+    /// What so large a share of the pieces took at most.
+    pub(crate) fn quantile(&self, share: f64) -> Duration {
+        let all: u64 = self.took.iter().map(|(_, count)| count).sum();
+        let mut left = (all as f64 * share).ceil() as u64;
+        let reached = |(_, count): &&(u64, u64)| {
+            left = left.saturating_sub(*count);
+            left == 0
+        };
+        self.took.iter().find(reached).map_or(Duration::ZERO, |(us, _)| Duration::from_micros(*us))
+    }
+
     /// Processor time for each piece, ours and PostgreSQL's.
     pub(crate) fn cpu_us(&self) -> f64 {
         self.own_us + self.postgres_us
@@ -143,6 +158,14 @@ mod tests {
         let spread = Spread::of(&[4.0, 1.0, 3.0, 2.0]).unwrap();
         assert_eq!(spread, Spread { lower: 1.75, median: 2.5, upper: 3.25 });
         assert_eq!(Spread::of(&[]), None);
+    }
+
+    #[test]
+    fn a_quantile_is_what_so_many_took_at_most() {
+        let sample = Sample { took: vec![(10, 98), (200, 1), (3_000, 1)], ..Sample::default() };
+        let at = |share| sample.quantile(share).as_micros();
+        assert_eq!([at(0.5), at(0.98), at(0.99), at(0.999)], [10, 10, 200, 3_000]);
+        assert_eq!(Sample::default().quantile(0.5), Duration::ZERO);
     }
 
     #[tokio::test]

@@ -20,9 +20,10 @@ pub(crate) struct Verdict {
     pub(crate) ratio_median: f64,
     pub(crate) ratio_lower_quartile: f64,
     pub(crate) ratio_upper_quartile: f64,
-    pub(crate) bound: Bound,
-    pub(crate) target: f64,
-    /// The quartile that is further from the goal holds.
+    /// `None` where nothing is judged.
+    pub(crate) bound: Option<Bound>,
+    pub(crate) target: Option<f64>,
+    /// The quartile that is further from the goal holds, if there is one.
     pub(crate) pass: bool,
     pub(crate) detail: String,
 }
@@ -35,20 +36,26 @@ impl Verdict {
         target: f64,
         detail: String,
     ) -> Self {
+        let known = Self::known(goal, ratios, detail);
+        let pass = match bound {
+            Bound::AtMost => known.ratio_upper_quartile <= target,
+            Bound::AtLeast => known.ratio_lower_quartile >= target,
+        };
+        Self { bound: Some(bound), target: Some(target), pass, ..known }
+    }
+
+    /// What was measured to be known, without a goal.
+    pub(crate) fn known(goal: &'static str, ratios: &[f64], detail: String) -> Self {
         let none = Spread { lower: f64::NAN, median: f64::NAN, upper: f64::NAN };
         let Spread { lower, median, upper } = Spread::of(ratios).unwrap_or(none);
-        let pass = match bound {
-            Bound::AtMost => upper <= target,
-            Bound::AtLeast => lower >= target,
-        };
         Self {
             goal,
             ratio_median: median,
             ratio_lower_quartile: lower,
             ratio_upper_quartile: upper,
-            bound,
-            target,
-            pass,
+            bound: None,
+            target: None,
+            pass: true,
             detail,
         }
     }
@@ -64,13 +71,22 @@ pub(crate) fn table(verdicts: &[Verdict]) -> Table {
     table.load_style(presets::NOTHING);
     table.set_header(["GOAL", "MEDIAN", "QUARTILES", "TARGET", "", "DETAIL"]);
     for it in verdicts {
-        let sign = if it.bound == Bound::AtMost { "at most" } else { "at least" };
+        let target = match (it.bound, it.target) {
+            (Some(Bound::AtMost), Some(target)) => format!("at most {target}"),
+            (Some(Bound::AtLeast), Some(target)) => format!("at least {target}"),
+            _ => "none".to_owned(),
+        };
+        let held = match it.target {
+            None => "known",
+            Some(_) if it.pass => "holds",
+            Some(_) => "MISSED",
+        };
         table.add_row([
             it.goal.to_owned(),
             format!("{:.2}", it.ratio_median),
             format!("{:.2} to {:.2}", it.ratio_lower_quartile, it.ratio_upper_quartile),
-            format!("{sign} {}", it.target),
-            if it.pass { "holds" } else { "MISSED" }.to_owned(),
+            target,
+            held.to_owned(),
             it.detail.clone(),
         ]);
     }
@@ -89,5 +105,8 @@ mod tests {
         assert!(of(Bound::AtLeast, 1.5).pass);
         assert!(!of(Bound::AtLeast, 1.6).pass);
         assert!(!Verdict::new("g", &[], Bound::AtMost, 2.0, String::new()).pass);
+        let known = Verdict::known("g", &[1.0, 2.0, 3.0], String::new());
+        assert!(known.pass && known.target.is_none());
+        assert!(table(&[known]).to_string().contains("known"));
     }
 }

@@ -78,6 +78,7 @@ impl Chain {
                 database: world.database_url(service).await?,
                 announces: Announces::Step(NAMES[number + 1]),
                 schema: ids[number + 1],
+                spans: false,
             });
         }
         let beside = Beside::of(ground).await;

@@ -8,6 +8,7 @@ use harness::Ground;
 use millrace::Running;
 use millrace::admin::Watermarks;
 use millrace::control::{Kind, Place};
+use sqlx::PgConnection;
 
 use crate::Size;
 use crate::hop::Hop;
@@ -21,7 +22,7 @@ const EMPTY: usize = 0;
 const GROWN: usize = 1;
 const AGAIN: usize = 2;
 
-const ROWS: u32 = 5_000_000;
+pub(super) const ROWS: u32 = 5_000_000;
 const RECORDS: u32 = 20_000;
 const SOON: Duration = Duration::from_secs(60);
 /// Each look costs a little of what is measured.
@@ -31,7 +32,7 @@ const DUPLICATES: &str = "inbox_duplicates_total";
 pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<Verdict>)> {
     let (mut empty, mut grown) = (Hop::new(ground).await?, Hop::new(ground).await?);
     let (rows, records) = (ROWS / size.less, RECORDS / size.less);
-    grow(&grown, rows).await?;
+    grow(&mut grown.database().await?, rows).await?;
     let rounds = take_turns("growth", &SIDES, EMPTY, size.rounds, async |side| match side {
         EMPTY => {
             empty.fill(records).await?;
@@ -78,7 +79,7 @@ pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<
 }
 
 /// Rows as they are left by facts of the last hours: identities sort by their time.
-async fn grow(hop: &Hop, rows: u32) -> Result<()> {
+pub(super) async fn grow(db: &mut PgConnection, rows: u32) -> Result<()> {
     let grow = sqlx::query(
         r#"INSERT INTO millrace.inbox (event_id, topic, "partition", "offset")
            SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint - n), 12, '0')
@@ -86,9 +87,8 @@ async fn grow(hop: &Hop, rows: u32) -> Result<()> {
                'retail.payment.events.v1', n % 6, -n
            FROM generate_series(1, $1) AS n"#,
     );
-    let mut db = hop.database().await?;
-    grow.bind(rows as i32).execute(&mut db).await?;
-    sqlx::query("VACUUM ANALYZE millrace.inbox").execute(&mut db).await?;
+    grow.bind(rows as i32).execute(&mut *db).await?;
+    sqlx::query("VACUUM ANALYZE millrace.inbox").execute(db).await?;
     Ok(())
 }
 

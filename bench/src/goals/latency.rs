@@ -32,8 +32,9 @@ const POLLING: usize = 3;
 /// Orders that say what a side can at most.
 const ORDERS: u32 = 16_000;
 const ORDERS_SLOW: u32 = 2_000;
-/// Orders come in for so long, after some time that does not count.
+/// Orders come in for so long.
 const TIMED: Duration = Duration::from_secs(8);
+/// And so long before, which does not count.
 const WARM: Duration = Duration::from_secs(2);
 /// Nobody is blamed for a generator that starves: its 99th percentile may be so late.
 const LATE_MAX: Duration = Duration::from_millis(5);
@@ -42,6 +43,22 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PINGS: u32 = 30;
 const PING_EVERY: Duration = Duration::from_millis(100);
 const COMMITS: u32 = 200;
+
+/// How orders come in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// In a second.
+    pub(super) rate: f64,
+    /// For so long, after some time that does not count.
+    pub(super) timed: Duration,
+}
+
+impl Plan {
+    /// From the first order until half of those that count have come in.
+    pub(super) fn middle(self) -> Duration {
+        WARM + self.timed / 2
+    }
+}
 
 pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<Verdict>)> {
     let ours = saturated(ground, Side::Ours, ORDERS / size.less).await?.rate;
@@ -52,9 +69,9 @@ pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<
     let rounds = take_turns("latency", &SIDES, FLOOR, size.rounds, async |side| {
         let sample = match side {
             FLOOR => Sample { rate: 1.0 / floor(ground).await?.as_secs_f64(), ..Sample::default() },
-            QUARTER => p99(ground, Side::Ours, quarter, timed).await?,
-            BESIDE => p99(ground, Side::Ours, beside, timed).await?,
-            _ => p99(ground, Side::PerMessage, beside, timed).await?,
+            QUARTER => p99(ground, Side::Ours, Plan { rate: quarter, timed }).await?,
+            BESIDE => p99(ground, Side::Ours, Plan { rate: beside, timed }).await?,
+            _ => p99(ground, Side::PerMessage, Plan { rate: beside, timed }).await?,
         };
         void += usize::from(sample.rate.is_nan());
         Ok(sample)
@@ -127,16 +144,18 @@ fn half(mut took: Vec<Duration>) -> Duration {
 
 /// What 99 of 100 orders take at most, from the moment each was meant to come in until it is announced
 /// by the last service; not a number when they did not come in as they were meant to.
-async fn p99(ground: &Ground, side: Side, rate: f64, timed: Duration) -> Result<Sample> {
+async fn p99(ground: &Ground, side: Side, plan: Plan) -> Result<Sample> {
     let chain = Arc::new(Chain::new(ground).await?);
     let (at_work, loaded) = (chain.begin(side).await?, chain.clone());
-    let measured = ahead::go(move || through(&loaded, rate, timed)).await;
+    let measured = ahead::go(move || through(&loaded, plan, || {})).await;
     at_work.stop().await?;
     Arc::into_inner(chain).context("somebody still loads the chain")?.close().await?;
     measured
 }
 
-fn through(chain: &Chain, rate: f64, timed: Duration) -> Result<Sample> {
+/// Lets orders come in by a plan whatever becomes of them, and tells when the first of them does.
+pub(super) fn through(chain: &Chain, plan: Plan, begun: impl FnOnce()) -> Result<Sample> {
+    let Plan { rate, timed } = plan;
     let (consumer, producer) = (sink(chain)?, chain.places[0].producer()?);
     let warm = (WARM.as_secs_f64() * rate) as u32;
     let all = warm + (timed.as_secs_f64() * rate) as u32;
@@ -144,6 +163,7 @@ fn through(chain: &Chain, rate: f64, timed: Duration) -> Result<Sample> {
     send(&producer, &chain.first(), chain, u32::MAX)?;
     consumer.poll(PATIENCE).context("nothing comes out of the chain")??;
     let (meter, begins) = (Meter::begin(chain.beside), Instant::now() + Duration::from_millis(10));
+    begun();
     let meant = |number: u32| begins + Duration::from_secs_f64(f64::from(number) / rate);
     std::thread::scope(|scope| {
         let sending = scope.spawn(move || -> Result<Histogram<u64>> {
@@ -167,9 +187,11 @@ fn through(chain: &Chain, rate: f64, timed: Duration) -> Result<Sample> {
         }
         let late = sending.join().map_err(|_| anyhow::anyhow!("the generator panicked"))??;
         let starved = Duration::from_micros(late.value_at_quantile(0.99)) > LATE_MAX;
-        let p99 = Duration::from_micros(took.value_at_quantile(0.99));
-        let rate = if starved { f64::NAN } else { 1.0 / p99.as_secs_f64() };
-        Ok(Sample { rate, ..meter.end(f64::from(all)) })
+        let counts = took.iter_recorded();
+        let took = counts.map(|it| (it.value_iterated_to(), it.count_at_value())).collect();
+        let sample = Sample { took, ..meter.end(f64::from(all)) };
+        let p99 = sample.quantile(0.99).as_secs_f64();
+        Ok(Sample { rate: if starved { f64::NAN } else { 1.0 / p99 }, ..sample })
     })
 }
 

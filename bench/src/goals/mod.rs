@@ -1,8 +1,10 @@
 //! The goals, each beside what it is measured against.
 
 mod codec;
+mod freeze;
 mod growth;
 mod hop;
+mod identities;
 mod latency;
 mod relay;
 mod saga;
@@ -18,10 +20,15 @@ use crate::rounds::Rounds;
 use crate::verdict::Verdict;
 use crate::{Args, Form, results};
 
+/// How long a sync takes; `None` is as long as it does on the disk of this machine.
+type Sync = Option<Duration>;
+
 /// A disk whose sync is free, and one of a server.
-const FREE: Duration = Duration::ZERO;
-const OF_SERVER: Duration = Duration::from_millis(2);
-const DISKS: [(&str, Duration); 2] = [("0", FREE), ("2ms", OF_SERVER)];
+const FREE: Sync = Some(Duration::ZERO);
+const OF_SERVER: Sync = Some(Duration::from_millis(2));
+/// Disks on which goals are judged, and others, which are measured to be known.
+const DISKS: [(&str, Sync); 2] = [("0", FREE), ("2ms", OF_SERVER)];
+const OTHERS: [(&str, Sync); 2] = [("5ms", Some(Duration::from_millis(5))), ("disk", None)];
 
 /// Measures what is asked for; says each verdict as soon as it is known.
 pub(crate) async fn measure(args: &Args) -> Result<Vec<Verdict>> {
@@ -29,8 +36,12 @@ pub(crate) async fn measure(args: &Args) -> Result<Vec<Verdict>> {
     if args.wants(&codec::GOALS) {
         all.extend(told(args, "codec", codec::measure(size).await?)?);
     }
-    for (disk, sync) in DISKS {
-        if args.wants(hop::goals(disk)) {
+    for (disk, sync) in DISKS.into_iter().chain(OTHERS) {
+        let wanted = match DISKS.contains(&(disk, sync)) {
+            true => args.wants(hop::goals(disk)),
+            false => args.wants_slow(hop::goals(disk)),
+        };
+        if wanted {
             let measured = on(sync, async |ground| hop::measure(ground, disk, size).await).await?;
             all.extend(told(args, &format!("hop-{disk}"), measured)?);
         }
@@ -45,6 +56,18 @@ pub(crate) async fn measure(args: &Args) -> Result<Vec<Verdict>> {
             all.extend(told(args, &format!("saga-{disk}"), measured)?);
         }
     }
+    if args.wants(&freeze::GOALS) {
+        let seen = on(FREE, async |ground| match ground.kind() {
+            GroundKind::Embedded => Ok(None),
+            _ => freeze::measure(ground).await.map(Some),
+        });
+        match seen.await? {
+            Some(measured) => all.extend(told(args, "freeze", measured)?),
+            None => {
+                eprintln!("embedded ground: its broker cannot stand still, so nothing is judged")
+            }
+        }
+    }
     if args.wants_slow(&latency::GOALS) {
         let measured = on(FREE, async |ground| latency::measure(ground, size).await).await?;
         all.extend(told(args, "latency", measured)?);
@@ -56,6 +79,10 @@ pub(crate) async fn measure(args: &Args) -> Result<Vec<Verdict>> {
     if args.wants_slow(&growth::GOALS) {
         let measured = on(FREE, async |ground| growth::measure(ground, size).await).await?;
         all.extend(told(args, "growth", measured)?);
+    }
+    if args.wants_slow(&identities::GOALS) {
+        let measured = on(FREE, async |ground| identities::measure(ground, size).await).await?;
+        all.extend(told(args, "identities", measured)?);
     }
     if args.wants_slow(&telemetry::GOALS) {
         let measured = on(FREE, async |ground| telemetry::measure(ground, size).await).await?;
@@ -69,7 +96,7 @@ pub(crate) async fn measure(args: &Args) -> Result<Vec<Verdict>> {
 }
 
 /// Measures on a ground of its own.
-async fn on<T>(sync: Duration, measure: impl AsyncFnOnce(&Ground) -> Result<T>) -> Result<T> {
+async fn on<T>(sync: Sync, measure: impl AsyncFnOnce(&Ground) -> Result<T>) -> Result<T> {
     let ground = ground(sync).await?;
     let measured = measure(&ground).await;
     ground.stop().await;
@@ -91,13 +118,12 @@ fn told(
 }
 
 /// A ground of its own, whose database takes this time to bring a commit to the disk.
-async fn ground(sync: Duration) -> Result<Ground> {
+async fn ground(sync: Sync) -> Result<Ground> {
     let library = std::env::current_exe()?.with_file_name("libslow_disk.so");
     anyhow::ensure!(library.exists(), "{} is not built", library.display());
     let library = readable(&library)?;
-    let disk = SlowDisk { library: library.clone(), sync };
-    let ground =
-        Ground::builder().measured(Some(disk)).progress(|line| eprintln!("{line}")).start();
+    let disk = sync.map(|sync| SlowDisk { library: library.clone(), sync });
+    let ground = Ground::builder().measured(disk).progress(|line| eprintln!("{line}")).start();
     let started = ground.await;
     // The server has loaded it, and its processes descend from the one that did.
     std::fs::remove_file(library)?;

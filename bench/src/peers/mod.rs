@@ -3,7 +3,9 @@
 
 pub(crate) mod bare;
 pub(crate) mod per_message;
+pub(crate) mod random_ids;
 pub(crate) mod skip_locked;
+pub(crate) mod spans;
 
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ pub(crate) struct Place {
     pub(crate) announces: Announces,
     /// The registry's id of what is announced.
     pub(crate) schema: u32,
+    /// Each record that comes and each that leaves has a span.
+    pub(crate) spans: bool,
 }
 
 /// What is announced of a payment.
@@ -81,6 +85,18 @@ impl Paid {
     }
 
     pub(crate) fn sold(&self, place: &Place) -> Sold {
+        let span = || {
+            tracing::info_span!(
+                "process",
+                otel.kind = "consumer",
+                messaging.system = "kafka",
+                messaging.destination.name = place.reads,
+                messaging.destination.partition.id = self.partition,
+                messaging.kafka.message.offset = self.offset,
+                messaging.message.id = %self.id,
+            )
+        };
+        let _entered = place.spans.then(|| span().entered());
         let fact = &self.fact;
         let sale = || SaleConfirmed {
             order_id: fact.order_id,
@@ -146,6 +162,17 @@ impl Place {
 
     /// Hands a sale to the producer; somebody awaits the acknowledgement.
     pub(crate) fn send(&self, producer: &FutureProducer, sold: &Sold) -> Result<DeliveryFuture> {
+        let span = || {
+            tracing::info_span!(
+                "send",
+                otel.kind = "producer",
+                messaging.system = "kafka",
+                messaging.destination.name = self.writes,
+                messaging.message.id = %sold.id,
+                messaging.kafka.message.key = sold.key,
+            )
+        };
+        let _entered = self.spans.then(|| span().entered());
         let headers = [
             ("ce_specversion", "1.0"),
             ("ce_id", &sold.id.to_string()),
