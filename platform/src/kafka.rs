@@ -13,6 +13,9 @@ use crate::config::alike;
 use crate::plant::{self, Plant};
 use crate::{Config, ConfigError};
 
+/// How long the broker keeps an answer to those who fold for readers, while it has little to say: an answer
+/// costs it and the client the same for one record as for many.
+pub(crate) const READERS_WAIT_MS: &str = "20";
 /// Key shards of an outbox; one relay owns a shard at a time. Fixed, because rows carry it.
 pub(crate) const SHARDS: i16 = 16;
 

@@ -31,9 +31,6 @@ use crate::{Fault, Poison, fail};
 
 /// How often the loop looks at its own state when no record comes.
 const IDLE_TICK: Duration = Duration::from_secs(1);
-/// A batch for readers begins so long after the last one, when there was one: a hundred in a second are
-/// soon enough for them.
-const READERS_WAIT: Duration = Duration::from_millis(10);
 
 /// Handles batch after batch.
 pub(crate) struct Loop {
@@ -59,8 +56,6 @@ pub(crate) struct Loop {
     careful: Careful,
     /// Faults found in an attempt that had to be taken back.
     condemned: HashMap<(Partition, i64), Poison>,
-    /// When the last batch was taken.
-    last_taken: Option<Instant>,
 }
 
 impl Loop {
@@ -83,7 +78,6 @@ impl Loop {
             aside: HashMap::new(),
             careful: Careful::default(),
             condemned: HashMap::new(),
-            last_taken: None,
             core,
             room,
             link,
@@ -174,8 +168,8 @@ impl Loop {
         held
     }
 
-    /// One record, and what else is ready; only a batch for readers of a view waits a moment for more.
-    /// Empty when it was only time to look; `None` when the polling thread is gone.
+    /// One record, and what else is ready. Empty when it was only time to look; `None` when the polling
+    /// thread is gone.
     async fn next(
         &mut self,
         stop: &CancellationToken,
@@ -192,30 +186,22 @@ impl Loop {
         };
         let Some(first) = first else { return Some(vec![]) };
         let mut batch = vec![first];
-        let more = self.fill(&mut batch);
-        let soon =
-            self.last_taken.map_or(Duration::ZERO, |at| READERS_WAIT.saturating_sub(at.elapsed()));
-        if more && self.room.haste() == Haste::Readers && !soon.is_zero() {
-            tokio::time::sleep(soon).await;
-            self.fill(&mut batch);
-        }
-        self.last_taken = Some(Instant::now());
+        self.fill(&mut batch);
         match self.room.haste() {
             Haste::Nobody => Some(merge::by_time(batch)),
             Haste::Step | Haste::Readers => Some(batch),
         }
     }
 
-    /// Adds what is ready, and says whether there is place for more.
-    fn fill(&mut self, batch: &mut Vec<Record>) -> bool {
+    /// Adds what is ready, as far as there is place for it.
+    fn fill(&mut self, batch: &mut Vec<Record>) {
         let limits = &self.core.config.consume;
         let mut bytes: usize = batch.iter().map(Record::bytes).sum();
         while batch.len() < limits.batch_records_max && bytes < limits.batch_bytes_max {
-            let Some(record) = self.link.records.try_recv() else { return true };
+            let Some(record) = self.link.records.try_recv() else { return };
             bytes += record.bytes();
             batch.push(record);
         }
-        false
     }
 
     /// Handles every record of a batch, as one transaction when all goes well.

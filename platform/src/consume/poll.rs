@@ -21,7 +21,7 @@ use super::assign::{Assignment, Partition};
 use super::handover::{Giver, Taker, handover};
 use super::reaction::Room;
 use crate::core::Core;
-use crate::kafka::{self, Names};
+use crate::kafka::{self, Names, READERS_WAIT_MS};
 use crate::{Condition, Fault};
 
 /// Polling waits this long for room before fetching is paused: a pause throws away what the client
@@ -85,9 +85,14 @@ pub(crate) fn start(
     };
     let client_id = kafka::client_id(&core.config, core.service);
     let mut config = kafka::consumer(&core.config, group, &client_id);
-    if room.haste() == Haste::Nobody {
-        // The broker keeps an answer until it is worth its while.
-        config.set("fetch.min.bytes", "1048576").set("fetch.wait.max.ms", "100");
+    // The broker keeps an answer until it is worth its while, as long as whoever waits for it allows.
+    let kept_ms = match room.haste() {
+        Haste::Step => None,
+        Haste::Readers => Some(READERS_WAIT_MS),
+        Haste::Nobody => Some("100"),
+    };
+    if let Some(kept_ms) = kept_ms {
+        config.set("fetch.min.bytes", "1048576").set("fetch.wait.max.ms", kept_ms);
     }
     let consumer: BaseConsumer<Listener> =
         config.create_with_context(listener).map_err(Fault::transient)?;
