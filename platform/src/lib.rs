@@ -29,6 +29,7 @@ mod projection;
 mod registry;
 pub mod repair;
 pub mod replica;
+mod rest;
 mod runtime;
 mod service;
 mod settings;

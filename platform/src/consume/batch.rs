@@ -27,6 +27,7 @@ use super::view;
 use super::{Conditions, Haste, planted, room, tell};
 use crate::control::{Pauses, free};
 use crate::core::Core;
+use crate::rest::Rest;
 use crate::{Fault, Poison, fail};
 
 /// How often the loop looks at its own state when no record comes.
@@ -56,6 +57,8 @@ pub(crate) struct Loop {
     careful: Careful,
     /// Faults found in an attempt that had to be taken back.
     condemned: HashMap<(Partition, i64), Poison>,
+    /// Until when the next batch is gathered, unless it is full before.
+    rest: Rest,
 }
 
 impl Loop {
@@ -78,6 +81,7 @@ impl Loop {
             aside: HashMap::new(),
             careful: Careful::default(),
             condemned: HashMap::new(),
+            rest: Rest::default(),
             core,
             room,
             link,
@@ -109,7 +113,11 @@ impl Loop {
             self.hold(&parts).await;
             self.stops.restart(&self.link).await;
             match self.next(&stop, &mut held, &mut pauses).await {
-                Some(batch) => self.settle(batch, &stop).await,
+                Some(batch) => {
+                    let began = Instant::now();
+                    self.settle(batch, &stop).await;
+                    self.rest.after(began);
+                }
                 None => alive = false,
             }
         }
@@ -168,8 +176,8 @@ impl Loop {
         held
     }
 
-    /// One record, and what else is ready. Empty when it was only time to look; `None` when the polling
-    /// thread is gone.
+    /// One record, and what else is ready, after a rest. Empty when it was only time to look; `None` when the
+    /// polling thread is gone.
     async fn next(
         &mut self,
         stop: &CancellationToken,
@@ -186,22 +194,26 @@ impl Loop {
         };
         let Some(first) = first else { return Some(vec![]) };
         let mut batch = vec![first];
-        self.fill(&mut batch);
+        if self.fill(&mut batch) {
+            self.rest.taken().await;
+            self.fill(&mut batch);
+        }
         match self.room.haste() {
             Haste::Nobody => Some(merge::by_time(batch)),
             Haste::Step | Haste::Readers => Some(batch),
         }
     }
 
-    /// Adds what is ready, as far as there is place for it.
-    fn fill(&mut self, batch: &mut Vec<Record>) {
+    /// Adds what is ready, and says whether there is place for more.
+    fn fill(&mut self, batch: &mut Vec<Record>) -> bool {
         let limits = &self.core.config.consume;
         let mut bytes: usize = batch.iter().map(Record::bytes).sum();
         while batch.len() < limits.batch_records_max && bytes < limits.batch_bytes_max {
-            let Some(record) = self.link.records.try_recv() else { return };
+            let Some(record) = self.link.records.try_recv() else { return true };
             bytes += record.bytes();
             batch.push(record);
         }
+        false
     }
 
     /// Handles every record of a batch, as one transaction when all goes well.

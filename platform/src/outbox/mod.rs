@@ -26,6 +26,7 @@ use watermark::Watermark;
 use crate::core::Core;
 use crate::kafka::SHARDS;
 use crate::plant::{self, Plant};
+use crate::rest::Rest;
 use crate::{Condition, Fault, fail};
 
 /// Class of the advisory locks on shards; the second number is the shard.
@@ -147,7 +148,7 @@ impl Session {
         stop: &CancellationToken,
         blocked: &mut Blocked,
     ) -> Result<(), Fault> {
-        let mut looked: Option<Instant> = None;
+        let (mut looked, mut rest) = (None::<Instant>, Rest::default());
         loop {
             if looked.is_none_or(|at| at.elapsed() >= self.core.config.outbox.poll) {
                 self.take_shards().await?;
@@ -156,21 +157,23 @@ impl Session {
                 self.publisher.look_now_and_then().await?;
                 looked = Some(Instant::now());
             }
-            let stopping = stop.is_cancelled();
+            let (stopping, began) = (stop.is_cancelled(), Instant::now());
             let more = self.publish_batch(blocked).await?;
             self.condition.ok();
             if !more {
                 if stopping {
                     return Ok(());
                 }
-                self.rest(stop).await?;
+                rest.after(began);
+                self.wait_for_work(stop).await?;
+                rest.taken().await;
             }
         }
     }
 
     /// Waits until there may be work: this process committed, another process said so, or the
     /// slow poll is due.
-    async fn rest(&mut self, stop: &CancellationToken) -> Result<(), Fault> {
+    async fn wait_for_work(&mut self, stop: &CancellationToken) -> Result<(), Fault> {
         let core = self.core.clone();
         tokio::select! {
             () = stop.cancelled() => {}
