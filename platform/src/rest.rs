@@ -1,6 +1,6 @@
-//! A rest between two batches, as long as the last one took: under load there are fewer of them with more in
-//! each, which costs all who share the machine less; when there is little to do, a batch takes little time,
-//! and what comes after a while is not kept waiting at all.
+//! A rest between two batches, about as long as the last one took: under load there are fewer of them with
+//! more in each, which costs all who share the machine less. Whoever had a single record before him has no
+//! load, and what comes after a while is not kept waiting at all.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,11 @@ const REST_MAX: Duration = Duration::from_millis(20);
 pub(crate) struct Rest(Option<Instant>);
 
 impl Rest {
-    /// From now on, after work that began then.
-    pub(crate) fn after(&mut self, began: Instant) {
-        let now = Instant::now();
-        self.0 = Some(now + now.duration_since(began).min(REST_MAX));
+    /// From now on, after work on so many records that began then.
+    pub(crate) fn after(&mut self, began: Instant, records: usize) {
+        let (now, others) = (Instant::now(), records.saturating_sub(1) as f64);
+        let took = now.duration_since(began).min(REST_MAX);
+        self.0 = Some(now + took.mul_f64(others / records.max(1) as f64));
     }
 
     /// What is left of it.
@@ -32,18 +33,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_rest_is_as_long_as_the_work_and_no_longer_than_its_bound() {
-        let left = |work: Duration| {
+        let left = |work: Duration, records| {
             let mut rest = Rest::default();
-            let now = Instant::now();
-            rest.after(now.checked_sub(work).expect("the machine runs for longer"));
-            rest.0.map(|until| until - now)
+            rest.after(Instant::now() - work, records);
+            rest.0.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
         };
-        let work = Duration::from_millis(5);
-        assert!(left(work).is_some_and(|rest| rest >= work && rest < REST_MAX));
-        let long = left(Duration::from_secs(1)).expect("there is a rest");
-        assert!(long >= REST_MAX && long < REST_MAX * 10);
+        let work = Duration::from_millis(10);
+        assert_eq!([left(work, 0), left(work, 1)], [Duration::ZERO; 2], "nobody queued");
+        let (two, many) = (left(work, 2), left(work, 500));
+        assert!(two > work / 4 && two < many && many <= REST_MAX, "{two:?} {many:?}");
+        assert!(left(Duration::from_secs(1), 500) <= REST_MAX);
         let mut rest = Rest::default();
-        rest.after(Instant::now() - work);
+        rest.after(Instant::now() - work, 2);
         rest.taken().await;
         assert!(rest.0.is_none(), "it is taken once");
         rest.taken().await;

@@ -114,9 +114,9 @@ impl Loop {
             self.stops.restart(&self.link).await;
             match self.next(&stop, &mut held, &mut pauses).await {
                 Some(batch) => {
-                    let began = Instant::now();
+                    let (began, records) = (Instant::now(), batch.len());
                     self.settle(batch, &stop).await;
-                    self.rest.after(began);
+                    self.rest.after(began, records);
                 }
                 None => alive = false,
             }

@@ -113,6 +113,14 @@ struct Session {
     watermark: Watermark,
 }
 
+/// What was sent together.
+#[derive(Default)]
+struct Batch {
+    records: usize,
+    /// There may be more already; what is committed from then on wakes the relay anew.
+    more: bool,
+}
+
 /// Keys that are left alone for a while, so that others flow; they outlive a session.
 #[derive(Default)]
 struct Blocked(Vec<(String, Instant)>);
@@ -158,13 +166,13 @@ impl Session {
                 looked = Some(Instant::now());
             }
             let (stopping, began) = (stop.is_cancelled(), Instant::now());
-            let more = self.publish_batch(blocked).await?;
+            let batch = self.publish_batch(blocked).await?;
             self.condition.ok();
-            if !more {
+            if !batch.more {
                 if stopping {
                     return Ok(());
                 }
-                rest.after(began);
+                rest.after(began, batch.records);
                 self.wait_for_work(stop).await?;
                 rest.taken().await;
             }
@@ -234,11 +242,10 @@ impl Session {
         Ok(())
     }
 
-    /// Publishes the oldest unsent rows and marks what the broker acknowledged. Says whether there may be
-    /// more: what is committed meanwhile wakes the relay anew.
-    async fn publish_batch(&mut self, blocked: &mut Blocked) -> Result<bool, Fault> {
+    /// Publishes the oldest unsent rows and marks what the broker acknowledged.
+    async fn publish_batch(&mut self, blocked: &mut Blocked) -> Result<Batch, Fault> {
         if self.shards.is_empty() {
-            return Ok(false);
+            return Ok(Batch::default());
         }
         self.skip_below_cursor().await?;
         let left_alone = blocked.keys();
@@ -254,7 +261,7 @@ impl Session {
             || bytes >= outbox.batch_bytes_max
             || rows.len() < found;
         if rows.is_empty() {
-            return Ok(false);
+            return Ok(Batch::default());
         }
         let core = self.core.clone();
         let _busy = core.courtesy.busy();
@@ -284,7 +291,10 @@ impl Session {
         self.core.metrics.blocked_keys(blocked.keys().len());
         match outcome.failed {
             Some(fault) => Err(fault),
-            None => Ok(more && !outcome.acknowledged.is_empty()),
+            None => {
+                let records = outcome.acknowledged.len();
+                Ok(Batch { records, more: more && records > 0 })
+            }
         }
     }
 
