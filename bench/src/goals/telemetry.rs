@@ -18,12 +18,15 @@ const BARE: usize = 2;
 const SPANS: usize = 3;
 
 const RECORDS: u32 = 40_000;
+/// Of what nothing is judged by.
+const RECORDS_OF_PEERS: u32 = 20_000;
 const SHARE: f64 = 0.01;
 
 pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<Verdict>)> {
     let rounds = take_turns("telemetry", &SIDES, OFF, size.rounds, async |side| {
         let mut hop = Hop::new(ground).await?;
-        hop.fill(RECORDS / size.less).await?;
+        let records = if side < BARE { RECORDS } else { RECORDS_OF_PEERS };
+        hop.fill(records / size.less).await?;
         let receiver = hop.world.traces().endpoint();
         let sample = match side {
             OFF => hop.ours().await,
