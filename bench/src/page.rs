@@ -89,10 +89,10 @@ fn section(text: &mut String, name: &str, results: &Value) -> Result<()> {
             (_, Some(target)) => format!("at least {target}"),
             (_, None) => "none".to_owned(),
         };
-        let held = match verdict["pass"] == true {
-            _ if target == "none" => "is known",
-            true => "holds",
-            false => "**missed**",
+        let held = match verdict["pass"].as_bool() {
+            None => "is known",
+            Some(true) => "holds",
+            Some(false) => "**missed**",
         };
         let goal = said(&verdict["goal"]);
         writeln!(
@@ -198,16 +198,22 @@ mod tests {
             "ratio_upper_quartile": 1.3, "bound": "at_most", "target": 1.5, "pass": true,
             "detail": "told",
         });
+        let known = json!({
+            "goal": "cost", "ratio_median": 2.0, "ratio_lower_quartile": 1.5,
+            "ratio_upper_quartile": 2.5, "bound": null, "target": null, "pass": null,
+            "detail": "told",
+        });
         let results = json!({
             "machine": { "cores": 2, "model": "m", "memory_mib": 5, "kernel": "6" },
             "rounds": { "samples": [[], []], "redone": 1 },
-            "verdicts": [verdict],
+            "verdicts": [verdict, known],
         });
         fs::write(folder.join("hop.json"), results.to_string()).unwrap();
         let page = folder.join("page.md");
         write(folder, &page).unwrap();
         let text = fs::read_to_string(&page).unwrap();
         assert!(text.contains("| `hop` | 1.23 | 1.10 to 1.30 | at most 1.5 | holds | told |"));
+        assert!(text.contains("| `cost` | 2.00 | 1.50 to 2.50 | none | is known | told |"));
         assert!(
             text.contains("2 rounds, 1 done again. Again: `make bench QUICK=1 ARGS='--only hop'`.")
         );

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// A round whose reference is further from its median than this is done again.
 const DISTURBED: f64 = 0.3;
@@ -23,9 +23,22 @@ pub(crate) struct Sample {
     pub(crate) broker_us: f64,
     /// The same by kinds of threads and processes.
     pub(crate) parts: BTreeMap<String, f64>,
-    /// How long each piece took, where that was asked: microseconds, and how many pieces.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// What PostgreSQL wrote to its log for each piece, where that was asked.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) log_bytes: f64,
+    /// How long each piece took, where that was asked: microseconds, and how many pieces. Kept on one line, as
+    /// `1200:3 1210:1`.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "on_one_line")]
     pub(crate) took: Vec<(u64, u64)>,
+}
+
+fn on_one_line<S: Serializer>(took: &[(u64, u64)], to: S) -> std::result::Result<S::Ok, S::Error> {
+    let all: Vec<String> = took.iter().map(|(us, count)| format!("{us}:{count}")).collect();
+    to.serialize_str(&all.join(" "))
+}
+
+fn is_nothing(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// How a picture shows what sides did.
@@ -166,6 +179,7 @@ mod tests {
         let at = |share| sample.quantile(share).as_micros();
         assert_eq!([at(0.5), at(0.98), at(0.99), at(0.999)], [10, 10, 200, 3_000]);
         assert_eq!(Sample::default().quantile(0.5), Duration::ZERO);
+        assert_eq!(serde_json::to_value(&sample).unwrap()["took"], "10:98 200:1 3000:1");
     }
 
     #[tokio::test]

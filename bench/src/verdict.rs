@@ -23,8 +23,8 @@ pub(crate) struct Verdict {
     /// `None` where nothing is judged.
     pub(crate) bound: Option<Bound>,
     pub(crate) target: Option<f64>,
-    /// The quartile that is further from the goal holds, if there is one.
-    pub(crate) pass: bool,
+    /// The quartile that is further from the goal holds; `None` where nothing is judged.
+    pub(crate) pass: Option<bool>,
     pub(crate) detail: String,
 }
 
@@ -41,7 +41,7 @@ impl Verdict {
             Bound::AtMost => known.ratio_upper_quartile <= target,
             Bound::AtLeast => known.ratio_lower_quartile >= target,
         };
-        Self { bound: Some(bound), target: Some(target), pass, ..known }
+        Self { bound: Some(bound), target: Some(target), pass: Some(pass), ..known }
     }
 
     /// What was measured to be known, without a goal.
@@ -55,13 +55,13 @@ impl Verdict {
             ratio_upper_quartile: upper,
             bound: None,
             target: None,
-            pass: true,
+            pass: ratios.is_empty().then_some(false),
             detail,
         }
     }
 
     pub(crate) fn passes(&self) -> bool {
-        self.pass
+        self.pass != Some(false)
     }
 }
 
@@ -76,10 +76,10 @@ pub(crate) fn table(verdicts: &[Verdict]) -> Table {
             (Some(Bound::AtLeast), Some(target)) => format!("at least {target}"),
             _ => "none".to_owned(),
         };
-        let held = match it.target {
+        let held = match it.pass {
             None => "known",
-            Some(_) if it.pass => "holds",
-            Some(_) => "MISSED",
+            Some(true) => "holds",
+            Some(false) => "MISSED",
         };
         table.add_row([
             it.goal.to_owned(),
@@ -100,13 +100,14 @@ mod tests {
     #[test]
     fn the_worse_quartile_decides() {
         let of = |bound, target| Verdict::new("g", &[1.0, 2.0, 3.0], bound, target, String::new());
-        assert!(of(Bound::AtMost, 2.5).pass);
-        assert!(!of(Bound::AtMost, 2.4).pass);
-        assert!(of(Bound::AtLeast, 1.5).pass);
-        assert!(!of(Bound::AtLeast, 1.6).pass);
-        assert!(!Verdict::new("g", &[], Bound::AtMost, 2.0, String::new()).pass);
+        assert!(of(Bound::AtMost, 2.5).passes());
+        assert!(!of(Bound::AtMost, 2.4).passes());
+        assert!(of(Bound::AtLeast, 1.5).passes());
+        assert!(!of(Bound::AtLeast, 1.6).passes());
+        assert!(!Verdict::new("g", &[], Bound::AtMost, 2.0, String::new()).passes());
+        assert!(!Verdict::known("g", &[], String::new()).passes(), "nothing was measured");
         let known = Verdict::known("g", &[1.0, 2.0, 3.0], String::new());
-        assert!(known.pass && known.target.is_none());
+        assert!(known.passes() && known.pass.is_none() && known.target.is_none());
         assert!(table(&[known]).to_string().contains("known"));
     }
 }

@@ -2,6 +2,7 @@
 //! deployment's prefix separates its topics and groups from others' on the same broker.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -13,9 +14,10 @@ use crate::config::alike;
 use crate::plant::{self, Plant};
 use crate::{Config, ConfigError};
 
-/// How long the broker keeps an answer to those who fold for readers, while it has little to say: an answer
-/// costs it and the client the same for one record as for many.
-pub(crate) const READERS_WAIT_MS: &str = "20";
+/// How long the broker keeps an answer to those who fold for readers.
+pub(crate) const READERS_WAIT: Duration = Duration::from_millis(20);
+/// An answer that is as large is not kept.
+const WORTH_AN_ANSWER: &str = "1048576";
 /// Key shards of an outbox; one relay owns a shard at a time. Fixed, because rows carry it.
 pub(crate) const SHARDS: i16 = 16;
 
@@ -189,7 +191,7 @@ impl Names {
 /// the client in the background and on revoke; librdkafka's own storing at poll time skipped
 /// 1,804 of 1,818 records after graceful restarts.
 pub(crate) fn consumer(config: &Config, group: &str, client_id: &str) -> ClientConfig {
-    let millis = |duration: std::time::Duration| duration.as_millis().to_string();
+    let millis = |duration: Duration| duration.as_millis().to_string();
     let mut client = common(config, client_id);
     client
         .set("group.id", group)
@@ -225,6 +227,17 @@ pub(crate) fn consumer(config: &Config, group: &str, client_id: &str) -> ClientC
         client.set("auto.offset.reset", "latest");
     }
     client
+}
+
+/// Lets the broker keep an answer while it has little to say: it costs both sides the same for one record as
+/// for many. What a deployment says of it itself counts.
+pub(crate) fn gather(client: &mut ClientConfig, config: &Config, wait: Duration) {
+    let wait = wait.as_millis().to_string();
+    for (name, value) in [("fetch.min.bytes", WORTH_AN_ANSWER), ("fetch.wait.max.ms", &wait)] {
+        if !config.kafka.properties.contains_key(name) {
+            client.set(name, value);
+        }
+    }
 }
 
 /// Settings of the producer: every acknowledgement, no duplicate by retry, Java's partitioner.
@@ -287,6 +300,19 @@ mod tests {
         for (name, value) in wanted {
             assert_eq!(consumer.get(name), Some(value), "{name}");
         }
+    }
+
+    #[test]
+    fn answers_are_kept_for_a_while_unless_a_deployment_says_for_how_long() {
+        let mut config = Config::default();
+        let kept = |config: &Config| {
+            let mut client = consumer(config, "retail.journal", "journal-1");
+            gather(&mut client, config, Duration::from_millis(100));
+            ["fetch.min.bytes", "fetch.wait.max.ms"].map(|name| client.get(name).map(str::to_owned))
+        };
+        assert_eq!(kept(&config), ["1048576", "100"].map(|value| Some(value.to_owned())));
+        config.kafka.properties.insert("fetch.wait.max.ms".into(), "7".into());
+        assert_eq!(kept(&config)[1].as_deref(), Some("7"));
     }
 
     #[test]

@@ -14,39 +14,44 @@ pub(crate) struct Rest(Option<Instant>);
 impl Rest {
     /// From now on, after work on so many records that began then.
     pub(crate) fn after(&mut self, began: Instant, records: usize) {
-        let (now, others) = (Instant::now(), records.saturating_sub(1) as f64);
-        let took = now.duration_since(began).min(REST_MAX);
-        self.0 = Some(now + took.mul_f64(others / records.max(1) as f64));
+        let now = Instant::now();
+        self.0 = length(now.duration_since(began), records).map(|rest| now + rest);
     }
 
     /// What is left of it.
     pub(crate) async fn taken(&mut self) {
-        if let Some(until) = self.0.take() {
+        if let Some(until) = self.0.take().filter(|until| *until > Instant::now()) {
             tokio::time::sleep_until(until.into()).await;
         }
     }
+}
+
+/// How long to rest after work on so many records that took so long.
+fn length(took: Duration, records: usize) -> Option<Duration> {
+    let others = records.checked_sub(1).filter(|others| *others > 0)?;
+    Some(took.min(REST_MAX).mul_f64(others as f64 / records as f64))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_rest_follows_the_work_and_the_queue_up_to_a_bound() {
+        let ms = Duration::from_millis;
+        assert_eq!([length(ms(10), 0), length(ms(10), 1)], [None, None], "nobody queued");
+        assert_eq!(length(ms(10), 2), Some(ms(5)));
+        assert_eq!(length(ms(10), 10), Some(ms(9)));
+        assert_eq!(length(ms(1_000), 4), Some(REST_MAX.mul_f64(0.75)));
+    }
+
     #[tokio::test]
-    async fn a_rest_is_as_long_as_the_work_and_no_longer_than_its_bound() {
-        let left = |work: Duration, records| {
-            let mut rest = Rest::default();
-            rest.after(Instant::now() - work, records);
-            rest.0.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
-        };
-        let work = Duration::from_millis(10);
-        assert_eq!([left(work, 0), left(work, 1)], [Duration::ZERO; 2], "nobody queued");
-        let (two, many) = (left(work, 2), left(work, 500));
-        assert!(two > work / 4 && two < many && many <= REST_MAX, "{two:?} {many:?}");
-        assert!(left(Duration::from_secs(1), 500) <= REST_MAX);
+    async fn a_rest_is_taken_once() {
         let mut rest = Rest::default();
-        rest.after(Instant::now() - work, 2);
+        rest.after(Instant::now() - Duration::from_millis(2), 2);
+        assert!(rest.0.is_some());
         rest.taken().await;
-        assert!(rest.0.is_none(), "it is taken once");
+        assert!(rest.0.is_none());
         rest.taken().await;
     }
 }

@@ -58,11 +58,14 @@ pub(crate) async fn inbox_digests(
 ) -> Result<HashMap<EventId, i64>, Fault> {
     let known = batch.iter().map(|row| row.id).filter(|id| !new.contains(id));
     let known: Vec<Uuid> = known.map(EventId::uuid).collect();
+    // A list leaves out no day, its bounds do.
     let rows = sqlx::query(
         "SELECT event_id, digest FROM millrace.inbox
-         WHERE event_id = ANY($1) AND digest IS NOT NULL",
+         WHERE event_id = ANY($1) AND event_id BETWEEN $2 AND $3 AND digest IS NOT NULL",
     )
-    .bind(known)
+    .bind(&known)
+    .bind(known.iter().min())
+    .bind(known.iter().max())
     .fetch_all(tx.db())
     .await?;
     let digest = |row: &sqlx::postgres::PgRow| Some((EventId::new(row.get(0)).ok()?, row.get(1)));

@@ -38,9 +38,10 @@ pub(crate) struct Line {
 
 impl Line {
     /// A batch goes by its keys, and has an index for them. Planned while its tables are small, a statement
-    /// would read them whole, and go on to do so until somebody analyzes them.
+    /// would read them whole, and go on to do so until somebody analyzes them. Without an index its plan looks
+    /// so expensive that it would be compiled.
     pub(crate) fn new(options: &PgConnectOptions) -> Self {
-        let options = options.clone().options([("enable_seqscan", "off")]);
+        let options = options.clone().options([("enable_seqscan", "off"), ("jit", "off")]);
         Self { options: Arc::new(options), kept: Arc::default() }
     }
 

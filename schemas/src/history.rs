@@ -339,3 +339,17 @@ fn cancelled(by: CancelledBy) -> Status {
         CancelledBy::Customer | CancelledBy::Other => Status::Cancelled,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_by_the_name_it_is_written_under() {
+        use Status::{Cancelled, Confirmed, Expired, Paid, Placed, Refused, Rejected, Reserved};
+        for status in [Placed, Reserved, Paid, Confirmed, Rejected, Refused, Cancelled, Expired] {
+            let read: Status = serde_json::from_value(status.as_str().into()).unwrap();
+            assert_eq!(read, status);
+        }
+    }
+}

@@ -45,7 +45,7 @@ pub(crate) async fn measure(
     let what = format!("hop, sync {disk}");
     let rounds = take_turns(&what, &SIDES, BARE, size.rounds, async |side| {
         let records = match side {
-            PER_MESSAGE if disk == "0" => RECORDS_SLOW,
+            PER_MESSAGE if disk == "0" || disk == "2ms" => RECORDS_SLOW,
             PER_MESSAGE => RECORDS_SLOWEST,
             _ => RECORDS,
         };

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use harness::Ground;
-use sqlx::{Executor, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::growth;
@@ -13,7 +13,7 @@ use crate::Size;
 use crate::hop::Hop;
 use crate::meter::Meter;
 use crate::peers::random_ids;
-use crate::rounds::{Rounds, Sample, Spread, take_turns};
+use crate::rounds::{Rounds, Sample, take_turns};
 use crate::verdict::Verdict;
 
 pub(crate) const GOALS: [&str; 1] = ["random_inbox_cost_times_ordered"];
@@ -30,17 +30,12 @@ pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<
     let rows = growth::ROWS / size.less;
     growth::grow(&mut db, rows).await?;
     random_ids::grow(&mut db, rows).await?;
-    let mut written = [vec![], vec![]];
     let rounds = take_turns("identities", &SIDES, ORDERED, size.rounds, async |side| {
-        let before = log_position(&mut db).await?;
-        let sample = fill(&hop, &mut db, side, RECORDS / size.less).await?;
-        let bytes = log_position(&mut db).await? - before;
-        written[side].push(bytes as f64 / f64::from(RECORDS / size.less));
-        Ok(sample)
+        fill(&hop, &mut db, side, RECORDS / size.less).await
     });
     let rounds = rounds.await?;
     hop.close().await?;
-    let bytes = |side: usize| Spread::of(&written[side]).map_or(f64::NAN, |spread| spread.median);
+    let bytes = |side| rounds.median(|it| it.log_bytes, side);
     let told = format!(
         "PostgreSQL's processor time for each record: {:.1} us and {:.1} us, of its log {:.0} bytes and \
          {:.0}, with {rows} rows",
@@ -54,9 +49,7 @@ pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<
 }
 
 async fn fill(hop: &Hop, db: &mut PgConnection, side: usize, records: u32) -> Result<Sample> {
-    // What is written first after one carries whole pages, for every side the same.
-    db.execute("CHECKPOINT").await?;
-    let meter = Meter::begin(hop.beside);
+    let (before, meter) = (log_position(db).await?, Meter::begin(hop.beside));
     let began = Instant::now();
     for _ in 0..records / BATCH {
         match side {
@@ -64,8 +57,10 @@ async fn fill(hop: &Hop, db: &mut PgConnection, side: usize, records: u32) -> Re
             _ => random_ids::insert(db, BATCH as usize).await?,
         }
     }
-    let rate = f64::from(records) / began.elapsed().as_secs_f64();
-    Ok(Sample { rate, ..meter.end(f64::from(records)) })
+    let (took, records) = (began.elapsed(), f64::from(records));
+    let sample = Sample { rate: records / took.as_secs_f64(), ..meter.end(records) };
+    let log_bytes = (log_position(db).await? - before) as f64 / records;
+    Ok(Sample { log_bytes, ..sample })
 }
 
 /// What a batch adds to our inbox.

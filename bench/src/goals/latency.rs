@@ -177,7 +177,7 @@ pub(super) fn through(chain: &Chain, plan: Plan, begun: impl FnOnce()) -> Result
             }
             Ok(late)
         });
-        let mut took = Histogram::<u64>::new(3)?;
+        let mut took = Histogram::<u64>::new(2)?;
         for _ in 0..all {
             let message = consumer.poll(PATIENCE).context("an order is lost")??;
             let number = number(message.key().context("a record without a key")?)?;

@@ -10,6 +10,8 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tokio_util::sync::CancellationToken;
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::{Place, bare};
@@ -34,6 +36,7 @@ pub(crate) async fn run(
     let provider =
         SdkTracerProvider::builder().with_sampler(sampler).with_batch_exporter(exporter).build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("peer"));
+    let layer = layer.with_filter(LevelFilter::INFO);
     let watched = Dispatch::new(tracing_subscriber::registry().with(layer));
     let place = Place { spans: true, ..place };
     let ran = bare::run(place, stop).with_subscriber(watched).await;

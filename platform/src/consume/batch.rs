@@ -57,7 +57,7 @@ pub(crate) struct Loop {
     careful: Careful,
     /// Faults found in an attempt that had to be taken back.
     condemned: HashMap<(Partition, i64), Poison>,
-    /// Until when the next batch is gathered, unless it is full before.
+    /// Until when the next batch is gathered, if it is not full when it begins.
     rest: Rest,
 }
 

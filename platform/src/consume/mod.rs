@@ -47,7 +47,7 @@ pub(crate) struct Conditions {
 /// do: where less depends on a record, it waits longer for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Haste {
-    /// The next step: nothing waits for others.
+    /// The next step: nothing waits for others, but for a rest of the one who handles it.
     Step,
     /// Readers of a view.
     Readers,

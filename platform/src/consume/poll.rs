@@ -21,13 +21,15 @@ use super::assign::{Assignment, Partition};
 use super::handover::{Giver, Taker, handover};
 use super::reaction::Room;
 use crate::core::Core;
-use crate::kafka::{self, Names, READERS_WAIT_MS};
+use crate::kafka::{self, Names, READERS_WAIT};
 use crate::{Condition, Fault};
 
 /// Polling waits this long for room before fetching is paused: a pause throws away what the client
 /// has fetched.
 const ROOM_WAIT_MAX: Duration = Duration::from_millis(250);
 const ROOM_LOOK_EVERY: Duration = Duration::from_millis(1);
+/// How long the broker keeps an answer of which nobody waits for what comes of it.
+const NOBODY_WAITS: Duration = Duration::from_millis(100);
 /// A rebalance waits this long for the batch in hand.
 const REVOKE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// One look for a broker holds up polling no longer.
@@ -85,14 +87,10 @@ pub(crate) fn start(
     };
     let client_id = kafka::client_id(&core.config, core.service);
     let mut config = kafka::consumer(&core.config, group, &client_id);
-    // The broker keeps an answer until it is worth its while, as long as whoever waits for it allows.
-    let kept_ms = match room.haste() {
-        Haste::Step => None,
-        Haste::Readers => Some(READERS_WAIT_MS),
-        Haste::Nobody => Some("100"),
-    };
-    if let Some(kept_ms) = kept_ms {
-        config.set("fetch.min.bytes", "1048576").set("fetch.wait.max.ms", kept_ms);
+    match room.haste() {
+        Haste::Step => {}
+        Haste::Readers => kafka::gather(&mut config, &core.config, READERS_WAIT),
+        Haste::Nobody => kafka::gather(&mut config, &core.config, NOBODY_WAITS),
     }
     let consumer: BaseConsumer<Listener> =
         config.create_with_context(listener).map_err(Fault::transient)?;

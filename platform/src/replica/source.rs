@@ -16,7 +16,7 @@ use super::decode::Record;
 use super::row::Place;
 use crate::Fault;
 use crate::core::Core;
-use crate::kafka::{self, Names, READERS_WAIT_MS};
+use crate::kafka::{self, Names, READERS_WAIT};
 
 /// New partitions, and a topic that was made anew, are looked for this often.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -86,10 +86,9 @@ impl Source {
         config
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
-            .set("enable.partition.eof", "true")
-            // A look at the topic waits behind a fetch, and what is new behind the look.
-            .set("fetch.min.bytes", "1048576")
-            .set("fetch.wait.max.ms", READERS_WAIT_MS);
+            .set("enable.partition.eof", "true");
+        // A look at the topic waits behind a fetch, and what is new behind the look.
+        kafka::gather(&mut config, &core.config, READERS_WAIT);
         let consumer = config.create_with_context(Contact::default()).map_err(Fault::transient)?;
         let topic = Names::new(&core.config).topic(topic);
         let (partitions, looked) = (BTreeMap::new(), None);
