@@ -100,6 +100,9 @@ impl Loop {
         let mut seeks = self.core.seeks.subscribe();
         while alive && !stop.is_cancelled() {
             self.go_where_asked().await;
+            if let Err(fault) = self.careful.look_back(&self.core).await {
+                tracing::warn!(service = self.core.service, error = %fault, "a beginning is remembered");
+            }
             if let Err(fault) = self.compare().await {
                 tracing::warn!(service = self.core.service, error = %fault, "rows not compared");
             }

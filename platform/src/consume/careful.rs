@@ -1,9 +1,10 @@
 //! A record that kills the process kills every process in turn. Where a partition begins after an
-//! assignment is written down before it is handled: what was begun with several times and never
-//! finished is handled record by record, and the record at which it ends again and again becomes a
-//! dead letter before it is touched.
+//! assignment is written down before it is handled, and forgotten when it has gone well for so long that
+//! the next process begins behind it: what was begun with several times is handled record by record, and
+//! the record at which it ends again and again becomes a dead letter before it is touched.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use sqlx::Row as _;
 
@@ -16,17 +17,28 @@ use crate::{Fault, Poison};
 const BEGUN_MAX: i32 = 3;
 /// A record that was handled by itself so often and not finished is not handled again.
 const ALONE_MAX: i32 = 2;
+/// By then the client has committed what was handled first: it does so each second.
+const COMMITTED_AFTER: Duration = Duration::from_secs(3);
 
 /// What is known of the beginnings of this member's partitions.
 #[derive(Default)]
 pub(super) struct Careful {
     /// The assignment under which a partition's beginning was written down.
     begun: HashMap<Partition, u64>,
-    /// What is written down and not finished, and how far it is handled record by record.
-    open: HashMap<Partition, Option<i64>>,
+    /// Beginnings that are written down.
+    open: HashMap<Partition, Beginning>,
     /// The record that is handled by itself and counted for it: a repetition by this process, whose
     /// database was away, is no death.
     counted: Option<(Partition, i64)>,
+}
+
+/// A beginning that is written down.
+struct Beginning {
+    since: Instant,
+    /// How far it is handled record by record at least, if it is suspect.
+    suspect: Option<i64>,
+    /// The last record that was finished.
+    done: Option<i64>,
 }
 
 impl Careful {
@@ -47,8 +59,8 @@ impl Careful {
             }
         }
         for (partition, (generation, first, last)) in new {
-            let suspect = in_time(begin(core, partition, first, last)).await?;
-            if suspect {
+            let suspect = in_time(begin(core, partition, first)).await?.map(|far| far.max(last));
+            if suspect.is_some() {
                 tracing::warn!(
                     service = core.service,
                     topic = partition.0,
@@ -57,7 +69,7 @@ impl Careful {
                     "begun with before and not finished: record by record"
                 );
             }
-            self.open.insert(partition, suspect.then_some(last));
+            self.open.insert(partition, Beginning { since: Instant::now(), suspect, done: None });
             self.begun.insert(partition, generation);
         }
         Ok(part.len() > 1 && part.iter().any(|record| self.is_suspect(record)))
@@ -82,28 +94,40 @@ impl Careful {
         Ok(Some(Poison::coded("crash", killed)))
     }
 
-    /// These were finished: whatever ends the process from now on, it was not they.
+    /// These were finished: whatever ends the process from now on, it was not they. What was begun with
+    /// stays written down as long as another process would begin with it again.
     pub(super) async fn finished(&mut self, core: &Core, part: &[Record]) -> Result<(), Fault> {
-        if self.open.is_empty() {
-            return Ok(());
-        }
-        let mut last: HashMap<Partition, i64> = HashMap::new();
         for record in part {
-            last.insert(partition(record), record.position.offset);
-        }
-        for (partition, offset) in last {
-            let Some(until) = self.open.get(&partition).copied() else { continue };
-            in_time(forget(core, partition, offset)).await?;
-            if until.is_none_or(|until| offset >= until) {
-                self.open.remove(&partition);
+            let Some(beginning) = self.open.get_mut(&partition(record)) else { continue };
+            beginning.done = Some(record.position.offset);
+            if beginning.suspect.is_some() {
+                in_time(forget(core, partition(record), record.position.offset)).await?;
             }
         }
         Ok(())
     }
 
+    /// Forgets the beginnings of partitions that went well for long enough.
+    pub(super) async fn look_back(&mut self, core: &Core) -> Result<(), Fault> {
+        let over: Vec<(Partition, i64)> =
+            self.open.iter().filter_map(|(of, it)| Some((*of, it.over()?))).collect();
+        for (partition, done) in over {
+            in_time(forget(core, partition, done)).await?;
+            self.open.remove(&partition);
+        }
+        Ok(())
+    }
+
     fn is_suspect(&self, record: &Record) -> bool {
-        let until = self.open.get(&partition(record)).copied().flatten();
-        until.is_some_and(|until| record.position.offset <= until)
+        self.open.get(&partition(record)).is_some_and(|beginning| beginning.suspect.is_some())
+    }
+}
+
+impl Beginning {
+    /// The last record that was finished, if nobody will begin with what comes before it.
+    fn over(&self) -> Option<i64> {
+        let done = self.done.filter(|_| self.since.elapsed() >= COMMITTED_AFTER)?;
+        self.suspect.is_none_or(|far| done >= far).then_some(done)
     }
 }
 
@@ -111,28 +135,27 @@ fn partition(record: &Record) -> Partition {
     (record.position.topic, record.position.partition)
 }
 
-/// Whether what lies between these offsets is suspect.
+/// How far what begins with this offset is suspect at least, if it is.
 async fn begin(
     core: &Core,
     (topic, partition): Partition,
     first: i64,
-    last: i64,
-) -> Result<bool, Fault> {
+) -> Result<Option<i64>, Fault> {
     let begun = sqlx::query(
         r#"INSERT INTO millrace.in_hand AS hand (topic, "partition", "offset", begun)
            VALUES ($1, $2, $3, 1)
            ON CONFLICT (topic, "partition", "offset") DO UPDATE SET begun = hand.begun + 1
            RETURNING begun,
-               (SELECT count(*) FROM millrace.in_hand WHERE topic = $1 AND "partition" = $2
-                AND "offset" BETWEEN $3 AND $4 AND alone > 0)"#,
+               (SELECT max("offset") FROM millrace.in_hand WHERE topic = $1 AND "partition" = $2
+                AND "offset" >= $3 AND alone > 0)"#,
     )
     .bind(topic)
     .bind(partition)
     .bind(first)
-    .bind(last)
     .fetch_one(&core.pool)
     .await?;
-    Ok(begun.get::<i32, _>(0) >= BEGUN_MAX || begun.get::<i64, _>(1) > 0)
+    let often = (begun.get::<i32, _>(0) >= BEGUN_MAX).then_some(first);
+    Ok(begun.get::<Option<i64>, _>(1).or(often))
 }
 
 /// How often the record was handled by itself, this time included.
