@@ -20,8 +20,8 @@ impl AskSpan {
         attempts: i32,
         parent: Option<SpanContext>,
     ) -> Self {
-        let Some(tracer) = tracing.tracer() else { return Self(None) };
         let parent = parent.filter(SpanContext::is_valid);
+        let Some(tracer) = tracing.recorder(parent.as_ref()) else { return Self(None) };
         let under = parent.map(|parent| Context::new().with_remote_span_context(parent));
         let builder = SpanBuilder::from_name(format!("ask {name}"))
             .with_kind(SpanKind::Client)

@@ -37,6 +37,8 @@ struct Inner {
     /// The client's name for the broker.
     client_id: Arc<str>,
     exporting: Option<(SdkTracerProvider, SdkTracer)>,
+    /// Of the traces that begin here so many are recorded.
+    share: f64,
 }
 
 /// CONSUMER span of one record; ends when dropped.
@@ -57,14 +59,15 @@ impl Tracing {
     pub(crate) fn start(service: &'static str, config: &Config, version: &'static str) -> Self {
         let settings = &config.trace;
         let exporting = settings.endpoint.as_deref().and_then(|endpoint| {
-            let provider = provider(service, endpoint, settings.sample_ratio, version)
+            let provider = provider(service, endpoint, version)
                 .inspect_err(|error| tracing::error!(%error, endpoint, "spans are not exported"))
                 .ok()?;
             let tracer = provider.tracer("millrace");
             Some((provider, tracer))
         });
         let client_id = kafka::client_id(config, service).into();
-        Self(Some(Arc::new(Inner { client_id, exporting })))
+        let share = settings.sample_ratio;
+        Self(Some(Arc::new(Inner { client_id, exporting, share })))
     }
 
     /// Begins no traces; passes on those of others.
@@ -82,7 +85,7 @@ impl Tracing {
         correlation: &str,
         parent: Option<&SpanContext>,
     ) -> Option<TraceContext> {
-        let Some(tracer) = self.tracer() else {
+        let Some(tracer) = self.recorder(parent) else {
             return Some(self.pass_on(parent))
                 .filter(SpanContext::is_valid)
                 .as_ref()
@@ -144,7 +147,7 @@ impl Tracing {
                 self.client(),
             ]
         };
-        let links = creation.iter().cloned().map(Link::with_context).collect();
+        let links = || creation.iter().cloned().map(Link::with_context).collect();
         let name = || format!("process {topic}");
         ProcessSpan(self.open(name, SpanKind::Consumer, attributes, links, parent))
     }
@@ -166,13 +169,9 @@ impl Tracing {
                 self.client(),
             ]
         };
-        let links = match self.tracer() {
-            Some(_) => links
-                .filter_map(|link| parse_traceparent(&link.0))
-                .take(LINKS_MAX as usize)
-                .map(Link::with_context)
-                .collect(),
-            None => vec![],
+        let links = || {
+            let links = links.filter_map(|link| parse_traceparent(&link.0));
+            links.take(LINKS_MAX as usize).map(Link::with_context).collect()
         };
         SendSpan(self.open(|| format!("send {topic}"), SpanKind::Client, attributes, links, None))
     }
@@ -193,7 +192,7 @@ impl Tracing {
             ]
         };
         let name = || format!("{method} {route}");
-        ServerSpan(self.open(name, SpanKind::Server, attributes, vec![], parent.as_ref()))
+        ServerSpan(self.open(name, SpanKind::Server, attributes, Vec::new, parent.as_ref()))
     }
 
     /// Delivers what is waiting, for at most `deadline`. Blocks: call it where that is allowed.
@@ -209,6 +208,17 @@ impl Tracing {
         self.0.as_ref()?.exporting.as_ref().map(|(_, tracer)| tracer)
     }
 
+    /// Who records a span under this parent; nobody when it is not sampled. Asked before anything is written
+    /// of it: a span that the sampler would refuse costs as much as one that is kept.
+    pub(crate) fn recorder(&self, parent: Option<&SpanContext>) -> Option<&SdkTracer> {
+        let share = self.0.as_ref()?.share;
+        let sampled = match parent {
+            Some(parent) if parent.is_valid() => parent.is_sampled(),
+            _ => rand::random::<f64>() < share,
+        };
+        self.tracer().filter(|_| sampled)
+    }
+
     fn client(&self) -> KeyValue {
         let id = self.0.as_ref().map_or_else(|| "".into(), |inner| inner.client_id.clone());
         KeyValue::new("messaging.client.id", id)
@@ -219,16 +229,16 @@ impl Tracing {
         name: impl FnOnce() -> String,
         kind: SpanKind,
         attributes: impl FnOnce() -> Vec<KeyValue>,
-        links: Vec<Link>,
+        links: impl FnOnce() -> Vec<Link>,
         parent: Option<&SpanContext>,
     ) -> Open {
-        let Some(tracer) = self.tracer() else {
+        let Some(tracer) = self.recorder(parent) else {
             return Open { span: None, context: self.pass_on(parent) };
         };
         let builder = SpanBuilder::from_name(name())
             .with_kind(kind)
             .with_attributes(attributes())
-            .with_links(links);
+            .with_links(links());
         let span = tracer.build_with_context(builder, &under(parent));
         let context = match span.span_context() {
             context if context.is_valid() => context.clone(),
@@ -340,7 +350,6 @@ fn under(parent: Option<&SpanContext>) -> Context {
 fn provider(
     service: &'static str,
     endpoint: &str,
-    sample_ratio: f64,
     version: &'static str,
 ) -> Result<SdkTracerProvider, opentelemetry_otlp::ExporterBuildError> {
     let exporter = SpanExporter::builder()
@@ -359,10 +368,9 @@ fn provider(
         .with_service_name(service)
         .with_attribute(KeyValue::new("service.version", version))
         .build();
-    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(sample_ratio)));
     Ok(SdkTracerProvider::builder()
         .with_resource(resource)
-        .with_sampler(sampler)
+        .with_sampler(Sampler::AlwaysOn)
         .with_max_links_per_span(LINKS_MAX)
         .with_span_processor(processor)
         .build())
