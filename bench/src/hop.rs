@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::StreamExt;
 use harness::{Ground, World};
-use millrace::admin::RawRecord;
+use millrace::admin::{Admin, RawRecord};
 use millrace::contract::frame;
 use millrace::{Config, Event};
 use schemas::{
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::meter::{Beside, Meter};
-use crate::peers::{Announces, Place};
+use crate::peers::{Announces, Place, make_outbox};
 use crate::rounds::Sample;
 
 const ON_THE_WAY: usize = 5_000;
@@ -66,7 +66,9 @@ impl Hop {
             spans: false,
         };
         let beside = Beside::of(ground).await;
-        Ok(Self { world, place, beside, records: 0, last: vec![], sales: 0 })
+        let hop = Self { world, place, beside, records: 0, last: vec![], sales: 0 };
+        make_outbox(&mut hop.database().await?).await?;
+        Ok(hop)
     }
 
     pub(crate) async fn database(&self) -> Result<PgConnection> {
@@ -116,6 +118,7 @@ impl Hop {
     /// From the first record that is handled until all are announced.
     pub(crate) async fn watch(&self) -> Result<Sample> {
         let mut db = self.database().await?;
+        let (admin, sales) = (self.world.admin().await?, self.world.topic(topics::SALE_EVENTS));
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         let watched = async {
             let (meter, first) = loop {
@@ -127,15 +130,13 @@ impl Hop {
             };
             loop {
                 ticks.tick().await;
-                let done: bool = sqlx::query_scalar(
-                    "SELECT count(*) = cardinality($1) AND NOT EXISTS (
-                         SELECT 1 FROM millrace.outbox WHERE sent_at IS NULL)
-                     FROM millrace.inbox WHERE event_id = ANY($1)",
+                let handled: bool = sqlx::query_scalar(
+                    "SELECT count(*) = cardinality($1) FROM millrace.inbox WHERE event_id = ANY($1)",
                 )
                 .bind(&self.last)
                 .fetch_one(&mut db)
                 .await?;
-                if done {
+                if handled && announced(&admin, &sales).await? == sold(&mut db).await? {
                     return anyhow::Ok(meter.end((i64::from(self.records) - first) as f64));
                 }
             }
@@ -146,6 +147,11 @@ impl Hop {
     pub(crate) async fn close(self) -> Result<()> {
         self.world.close().await
     }
+}
+
+/// Records on a topic to which nobody has sent anything twice.
+pub(crate) async fn announced(admin: &Admin, topic: &str) -> Result<i64> {
+    Ok(admin.watermarks(topic).await?.iter().map(|mark| mark.high).sum())
 }
 
 /// Sales in a database.

@@ -39,7 +39,7 @@ pub(crate) fn write(results: &Path, page: &Path) -> Result<()> {
     let (mut text, plots) = (HEAD.to_owned(), page.with_extension(""));
     fs::create_dir_all(&plots).with_context(|| plots.display().to_string())?;
     let plots_name = plots.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut machine = None;
+    let mut machines: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in files {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let named = || file.display().to_string();
@@ -54,16 +54,17 @@ pub(crate) fn write(results: &Path, page: &Path) -> Result<()> {
             fs::write(&file, picture).with_context(|| file.display().to_string())?;
             write!(text, "\n![Each round of {name}]({plots_name}/{name}.svg)\n")?;
         }
-        machine = Some(results["machine"].clone());
-    }
-    if let Some(machine) = machine {
+        let machine = &results["machine"];
         let (cores, memory) = (&machine["cores"], &machine["memory_mib"]);
         let (model, kernel) = (said(&machine["model"]), said(&machine["kernel"]));
-        write!(
-            text,
-            "\n## The machine\n\n{cores} cores of {model}, {memory} MiB of memory, Linux {kernel}. \
-             Broker, registry, database and what is measured share it.\n"
-        )?;
+        let machine = format!("{cores} cores of {model}, {memory} MiB of memory, Linux {kernel}");
+        machines.entry(machine).or_default().push(name);
+    }
+    text.push_str(
+        "\n## The machines\n\nBroker, registry, database and what is measured share it.\n\n",
+    );
+    for (machine, measured) in machines {
+        writeln!(text, "- {machine}: {}", measured.join(", "))?;
     }
     fs::write(page, text).with_context(|| page.display().to_string())
 }
@@ -217,6 +218,6 @@ mod tests {
         assert!(
             text.contains("2 rounds, 1 done again. Again: `make bench QUICK=1 ARGS='--only hop'`.")
         );
-        assert!(text.contains("2 cores of m, 5 MiB of memory, Linux 6."), "{text}");
+        assert!(text.contains("- 2 cores of m, 5 MiB of memory, Linux 6: hop"), "{text}");
     }
 }

@@ -7,12 +7,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::ask::{self, Breakers};
 use crate::control::{Pauses, Progress, Skips};
 use crate::news::AllNews;
-use crate::outbox::Horizon;
+use crate::outbox::{self, Fresh, Horizon};
 use crate::projection::{Courtesy, ViewCode};
 use crate::store::Versions;
 use crate::telemetry::{Metrics, Tracing};
@@ -47,8 +47,8 @@ pub(crate) struct Core {
     /// Registry ids of the schemas the service emits and reads, by fact; empty until the registry
     /// answered.
     pub(crate) schema_ids: OnceLock<HashMap<&'static str, u32>>,
-    /// Tells the relay that the outbox has new rows.
-    pub(crate) wake: Notify,
+    /// What was announced, on its way to the relay of this process.
+    pub(crate) fresh: Arc<Fresh>,
     /// Records an operator wants out of the way.
     pub(crate) skips: Skips,
     /// What operators hold.
@@ -76,12 +76,14 @@ pub(crate) struct Core {
 impl Core {
     /// Opens a transaction.
     pub(crate) async fn begin(&self) -> Result<Tx, Fault> {
-        within(Duration::from_secs(5), Tx::begin(&self.pool, self.settings.clone())).await
+        let begin = Tx::begin(&self.pool, self.settings.clone(), self.fresh.clone());
+        within(Duration::from_secs(5), begin).await
     }
 
     /// Opens a transaction on a line.
     pub(crate) async fn begin_on(&self, line: &Line) -> Result<Tx, Fault> {
-        within(Duration::from_secs(5), Tx::begin_on(line, self.settings.clone())).await
+        let begin = Tx::begin_on(line, self.settings.clone(), self.fresh.clone());
+        within(Duration::from_secs(5), begin).await
     }
 
     /// A pen for this transaction.
@@ -89,9 +91,8 @@ impl Core {
         Emit::new(tx.now(), self.declared.clone(), self.tracing.clone())
     }
 
-    /// Writes what was announced to the outbox and says whether there was anything; what is asked
-    /// of partners is written with it.
-    pub(crate) async fn announce(&self, tx: &mut Tx, emit: Emit) -> Result<bool, Fault> {
+    /// Writes what was announced to the outbox; what is asked of partners is written with it.
+    pub(crate) async fn announce(&self, tx: &mut Tx, emit: Emit) -> Result<(), Fault> {
         self.announce_after(tx, emit, &Versions::new()).await
     }
 
@@ -101,25 +102,21 @@ impl Core {
         tx: &mut Tx,
         emit: Emit,
         applied: &Versions,
-    ) -> Result<bool, Fault> {
+    ) -> Result<(), Fault> {
         let (facts, outside) = emit.finish().map_err(|name| {
             Fault::poison(format!("{} emits {name} without declaring it", self.service))
         })?;
         ask::store::write(tx, outside).await?;
         if facts.is_empty() {
-            return store::save_last_versions(tx, applied).await.map(|()| false);
+            return store::save_last_versions(tx, applied).await;
         }
         let ids = self.schema_ids.get();
         let ids = ids.ok_or_else(|| Fault::transient("the registry has not answered yet"))?;
-        store::announce(tx, &facts, ids, applied).await?;
-        Ok(true)
+        outbox::announce(tx, facts, ids, applied).await
     }
 
     /// Tells whoever waits that a transaction was committed.
-    pub(crate) fn committed(&self, announced: bool) {
-        if announced {
-            self.wake.notify_one();
-        }
+    pub(crate) fn committed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 }

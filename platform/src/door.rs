@@ -178,8 +178,8 @@ impl Door {
     {
         let mut tx = self.core.begin().await?;
         match self.decide(&mut tx, caller, keys, decide).await {
-            Ok((answer, announced)) => {
-                self.commit(tx, announced).await?;
+            Ok(answer) => {
+                self.commit(tx).await?;
                 Ok(answer)
             }
             Err(refused) => {
@@ -207,14 +207,12 @@ impl Door {
             return stored;
         }
         let decided = match self.decide(&mut tx, caller, keys, decide).await {
-            Ok((answer, announced)) => {
-                store_answer(&mut tx, key, &answer).await.map(|()| (answer, announced))
-            }
+            Ok(answer) => store_answer(&mut tx, key, &answer).await.map(|()| answer),
             Err(refused) => Err(refused),
         };
         match decided {
-            Ok((answer, announced)) => {
-                self.commit(tx, announced).await?;
+            Ok(answer) => {
+                self.commit(tx).await?;
                 Ok(answer)
             }
             Err(refused) => {
@@ -230,7 +228,7 @@ impl Door {
         caller: &Caller,
         keys: &W::Keys,
         decide: &mut (impl FnMut(&mut W, &mut Emit) -> Result<T, Problem> + Send),
-    ) -> Result<(T, bool), Refused>
+    ) -> Result<T, Refused>
     where
         W: WorkingSet,
         T: Send,
@@ -241,20 +239,20 @@ impl Door {
         let answer = decide(&mut rows, &mut emit)?;
         rows.save(tx).await?;
         if plant::is_turn(Plant::DoorTwoTransactions, 5) {
-            return Ok((answer, false));
+            return Ok(answer);
         }
-        let announced = self.core.announce(tx, emit).await?;
-        Ok((answer, announced))
+        self.core.announce(tx, emit).await?;
+        Ok(answer)
     }
 
-    async fn commit(&self, tx: Tx, announced: bool) -> Result<(), Fault> {
+    async fn commit(&self, tx: Tx) -> Result<(), Fault> {
         fail::point("door.before_commit");
         if plant::is_turn(Plant::DoorBeforeCommit, 5) {
             return tx.rollback().await;
         }
         tx.commit().await?;
         fail::point("door.after_commit");
-        self.core.committed(announced);
+        self.core.committed();
         Ok(())
     }
 }

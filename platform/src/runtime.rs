@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgPool};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ask::Breakers;
@@ -199,7 +199,7 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         settings,
         declared: service.declared().collect(),
         schema_ids: OnceLock::new(),
-        wake: Notify::new(),
+        fresh: Arc::default(),
         skips: Skips::default(),
         pauses: watch::channel(Pauses::default()).0,
         horizon: service.horizon(&config).map_err(RunError::Refused)?,

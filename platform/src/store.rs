@@ -1,16 +1,13 @@
-//! The platform's SQL: inbox, versions, outbox, positions. Every statement works on a batch and
+//! The platform's SQL: inbox, versions, positions. Every statement works on a batch and
 //! costs the same number of round trips for one record as for five hundred.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use millrace_contract::{EventId, RECORD_BYTES_MAX};
+use millrace_contract::EventId;
 use sqlx::Row;
 use uuid::Uuid;
 
 use crate::consume::arrive::Incoming;
-use crate::emit::Announced;
-use crate::kafka::shard_of;
-use crate::plant::{self, Plant};
 use crate::{Fault, Tx};
 
 /// Versions by topic and key.
@@ -142,181 +139,11 @@ pub(crate) async fn save_last_versions(tx: &mut Tx, applied: &Versions) -> Resul
 }
 
 /// Topics, keys and versions, in the order in which their rows are locked.
-fn columns(versions: &Versions) -> (Vec<&str>, Vec<&str>, Vec<i64>) {
+pub(crate) fn columns(versions: &Versions) -> (Vec<&str>, Vec<&str>, Vec<i64>) {
     let sorted: BTreeMap<_, _> = versions.iter().collect();
     let topics = sorted.keys().map(|(topic, _)| *topic).collect();
     let keys = sorted.keys().map(|(_, key)| key.as_str()).collect();
     (topics, keys, sorted.values().map(|version| **version as i64).collect())
-}
-
-/// Writes the facts to the outbox under the next versions of their keys, and remembers the versions
-/// applied by this transaction.
-pub(crate) async fn announce(
-    tx: &mut Tx,
-    facts: &[Announced],
-    schema_ids: &HashMap<&'static str, u32>,
-    applied: &Versions,
-) -> Result<(), Fault> {
-    let mut keys: BTreeMap<(&'static str, &str), Drawn> = BTreeMap::new();
-    for fact in facts {
-        keys.entry((fact.topic.name, fact.key.as_str())).or_default().count += 1;
-    }
-    keys.values_mut().zip(1..).for_each(|(drawn, place)| drawn.place = place);
-    let mut rows = Rows::default();
-    for fact in facts {
-        let drawn = keys.entry((fact.topic.name, fact.key.as_str())).or_default();
-        drawn.said += 1;
-        let schema_id = schema_ids
-            .get(fact.name)
-            .ok_or_else(|| Fault::transient("schema ids are not known yet"))?;
-        rows.push(fact, drawn, *schema_id)?;
-    }
-    rows.insert(tx, &keys, applied).await?;
-    if plant::is(Plant::VersionByClock) {
-        let ids: Vec<Uuid> = facts.iter().map(|fact| fact.id.uuid()).collect();
-        let clock = "UPDATE millrace.outbox SET version = extract(epoch FROM occurred_at) * 1000
-                     WHERE event_id = ANY($1)";
-        sqlx::query(clock).bind(ids).execute(tx.db()).await?;
-    }
-    Ok(())
-}
-
-/// The versions that the facts of a key need.
-#[derive(Default)]
-struct Drawn {
-    /// Among the keys, from 1.
-    place: i32,
-    count: i64,
-    /// Of how many facts it is known so far.
-    said: i64,
-}
-
-/// Columns of outbox rows.
-#[derive(Default)]
-struct Rows {
-    event_id: Vec<Uuid>,
-    shard: Vec<i16>,
-    topic: Vec<&'static str>,
-    name: Vec<&'static str>,
-    key: Vec<String>,
-    /// Where the last new version of its key stands.
-    place: Vec<i32>,
-    /// How many facts of its key come after it.
-    after: Vec<i64>,
-    payload: Vec<Option<Vec<u8>>>,
-    correlation: Vec<String>,
-    causation: Vec<Option<Uuid>>,
-    traceparent: Vec<Option<String>>,
-    occurred_at: Vec<time::OffsetDateTime>,
-}
-
-impl Rows {
-    /// A fact that no broker would take is refused here, where it costs one command, and not at
-    /// the relay, where it would hold up its key.
-    fn push(&mut self, fact: &Announced, drawn: &Drawn, schema_id: u32) -> Result<(), Fault> {
-        let size = fact.datum.as_ref().map_or(0, Vec::len);
-        if size > RECORD_BYTES_MAX {
-            return Err(Fault::poison(format!(
-                "{} has {size} bytes, too large to send",
-                fact.name
-            )));
-        }
-        self.event_id.push(fact.id.uuid());
-        self.shard.push(shard_of(&fact.key));
-        self.topic.push(fact.topic.name);
-        self.name.push(fact.name);
-        self.key.push(fact.key.clone());
-        self.place.push(drawn.place);
-        self.after.push(drawn.count - drawn.said);
-        let framed = |datum: &Vec<u8>| millrace_contract::frame(schema_id, datum);
-        self.payload.push(fact.datum.as_ref().map(framed));
-        self.correlation.push(fact.cause.correlation.clone());
-        self.causation.push(fact.cause.causation.map(EventId::uuid));
-        self.traceparent.push(fact.cause.trace.as_ref().map(|trace| trace.0.clone()));
-        self.occurred_at.push(fact.occurred_at.datetime());
-        Ok(())
-    }
-
-    /// The row of a key is locked before its facts draw their ids from the outbox, so that ids of one
-    /// key are in commit order. Every key comes back with its version, and sorted as it is here: by bytes.
-    async fn insert(
-        self,
-        tx: &mut Tx,
-        keys: &BTreeMap<(&'static str, &str), Drawn>,
-        applied: &Versions,
-    ) -> Result<(), Fault> {
-        let (topics, versions) = (keys.keys().map(|(topic, _)| *topic), columns(applied));
-        sqlx::query(
-            r#"WITH drawn AS (
-                 INSERT INTO millrace.stream_version AS stream (topic, key, version)
-                 SELECT * FROM unnest($13::text[], $14::text[], $15::bigint[])
-                 ON CONFLICT (topic, key) DO UPDATE SET version = stream.version + EXCLUDED.version
-                 RETURNING topic, key, version),
-             saved AS (
-                 INSERT INTO millrace.last_version AS last (topic, key, version)
-                 SELECT * FROM unnest($16::text[], $17::text[], $18::bigint[])
-                 ON CONFLICT (topic, key) DO UPDATE SET version = EXCLUDED.version
-                 WHERE last.version < EXCLUDED.version)
-             INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
-                 correlation_id, causation_id, traceparent, occurred_at)
-             SELECT event_id, shard, topic, name, key, versions[place] - after, payload,
-                 correlation_id, causation_id, traceparent, occurred_at
-             FROM (SELECT array_agg(version ORDER BY topic COLLATE "C", key COLLATE "C") AS versions
-                   FROM drawn) AS drawn,
-                 unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::int[],
-                     $7::bigint[], $8::bytea[], $9::text[], $10::uuid[], $11::text[],
-                     $12::timestamptz[]) WITH ORDINALITY AS fact (event_id, shard, topic, name, key,
-                     place, after, payload, correlation_id, causation_id, traceparent, occurred_at, n)
-             ORDER BY n"#,
-        )
-        .bind(self.event_id)
-        .bind(self.shard)
-        .bind(self.topic)
-        .bind(self.name)
-        .bind(self.key)
-        .bind(self.place)
-        .bind(self.after)
-        .bind(self.payload)
-        .bind(self.correlation)
-        .bind(self.causation)
-        .bind(self.traceparent)
-        .bind(self.occurred_at)
-        .bind(topics.collect::<Vec<_>>())
-        .bind(keys.keys().map(|(_, key)| *key).collect::<Vec<_>>())
-        .bind(keys.values().map(|drawn| drawn.count).collect::<Vec<_>>())
-        .bind(versions.0)
-        .bind(versions.1)
-        .bind(versions.2)
-        .execute(tx.db())
-        .await?;
-        Ok(())
-    }
-}
-
-/// Writes a record of the platform's own to the outbox: sent as it is, without attributes.
-pub(crate) async fn announce_raw(
-    tx: &mut Tx,
-    topic: &str,
-    name: &str,
-    key: &str,
-    payload: Vec<u8>,
-) -> Result<(), Fault> {
-    sqlx::query(
-        "INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
-             correlation_id, occurred_at, raw_key, raw_headers)
-         VALUES ($1, $2, $3, $4, $5, 0, $6, '', transaction_timestamp(), $7, $8)",
-    )
-    .bind(Uuid::now_v7())
-    .bind(shard_of(key))
-    .bind(topic)
-    .bind(name)
-    .bind(key)
-    .bind(payload)
-    .bind(key.as_bytes())
-    .bind(b"[]".as_slice())
-    .execute(tx.db())
-    .await?;
-    Ok(())
 }
 
 /// How far the view has folded these partitions, locked against a second folder of the same ones.

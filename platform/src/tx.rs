@@ -11,6 +11,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Row};
 
+use crate::outbox::{Fresh, Outgoing, Place};
 use crate::{Fault, parking};
 
 /// An open transaction, or for a query a plain connection.
@@ -19,6 +20,9 @@ pub struct Tx {
     open: bool,
     now: Timestamp,
     settings: Arc<dyn Any + Send + Sync>,
+    /// Where what it announces goes when it is committed; a connection for queries announces nothing.
+    fresh: Option<Arc<Fresh>>,
+    announced: Vec<Place>,
 }
 
 enum Conn {
@@ -36,12 +40,29 @@ pub(crate) struct Line {
     kept: Arc<Mutex<Option<Box<PgConnection>>>>,
 }
 
+/// How the server plans what is said by keys, batch after batch and command after command: each statement
+/// once for a connection, which costs less than half of planning it anew for every record. A plan that is
+/// made while the tables are empty must do when they are large: every row is looked up by its index, one
+/// after the other, and never found by walking a whole table or the whole index of one. Without choice a
+/// plan looks so expensive that it would be compiled.
+const BY_KEYS: [(&str, &str); 5] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
+/// The same for one transaction, and when it began.
+const BEGIN: &str = "BEGIN;
+    SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off;
+    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off;
+    SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint";
+const BEGIN_ON_LINE: &str =
+    "BEGIN; SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint";
+
 impl Line {
-    /// A batch goes by its keys, and has an index for them. Planned while its tables are small, a statement
-    /// would read them whole, and go on to do so until somebody analyzes them. Without an index its plan looks
-    /// so expensive that it would be compiled.
     pub(crate) fn new(options: &PgConnectOptions) -> Self {
-        let options = options.clone().options([("enable_seqscan", "off"), ("jit", "off")]);
+        let options = options.clone().options(BY_KEYS);
         Self { options: Arc::new(options), kept: Arc::default() }
     }
 
@@ -68,11 +89,13 @@ impl Tx {
     pub(crate) async fn begin(
         pool: &PgPool,
         settings: Arc<dyn Any + Send + Sync>,
+        fresh: Arc<Fresh>,
     ) -> Result<Self, Fault> {
         // Nothing was done yet: one that died a moment ago is exchanged.
-        match Self::begun(Conn::Pooled(pool.acquire().await?), settings.clone()).await {
+        let conn = Conn::Pooled(pool.acquire().await?);
+        match Self::begun(conn, settings.clone(), fresh.clone()).await {
             Ok(tx) => Ok(tx),
-            Err(_) => Self::begun(Conn::Pooled(pool.acquire().await?), settings).await,
+            Err(_) => Self::begun(Conn::Pooled(pool.acquire().await?), settings, fresh).await,
         }
     }
 
@@ -80,24 +103,32 @@ impl Tx {
     pub(crate) async fn begin_on(
         line: &Line,
         settings: Arc<dyn Any + Send + Sync>,
+        fresh: Arc<Fresh>,
     ) -> Result<Self, Fault> {
-        if let Some(kept) = line.take()
-            && let Ok(tx) = Self::begun(Conn::OfLine(kept, line.clone()), settings.clone()).await
-        {
-            return Ok(tx);
+        if let Some(kept) = line.take() {
+            let conn = Conn::OfLine(kept, line.clone());
+            if let Ok(tx) = Self::begun(conn, settings.clone(), fresh.clone()).await {
+                return Ok(tx);
+            }
         }
         let new = Box::new(PgConnection::connect_with(&line.options).await?);
-        Self::begun(Conn::OfLine(new, line.clone()), settings).await
+        Self::begun(Conn::OfLine(new, line.clone()), settings, fresh).await
     }
 
-    async fn begun(conn: Conn, settings: Arc<dyn Any + Send + Sync>) -> Result<Self, Fault> {
+    async fn begun(
+        conn: Conn,
+        settings: Arc<dyn Any + Send + Sync>,
+        fresh: Arc<Fresh>,
+    ) -> Result<Self, Fault> {
         // From here on it counts as open: a BEGIN that is cut off may still have begun.
-        let mut tx = Self { conn: Some(conn), open: true, now: Timestamp::default(), settings };
+        let (now, fresh) = (Timestamp::default(), Some(fresh));
+        let mut tx = Self { conn: Some(conn), open: true, now, settings, fresh, announced: vec![] };
         // In one message: every batch and every command begins with it.
-        let begun = sqlx::raw_sql(
-            "BEGIN; SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint",
-        );
-        let begun = begun.fetch_all(tx.db()).await?;
+        let begin = match &tx.conn {
+            Some(Conn::OfLine(..)) => BEGIN_ON_LINE,
+            _ => BEGIN,
+        };
+        let begun = sqlx::raw_sql(begin).fetch_all(tx.db()).await?;
         let micros = begun.last().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
         tx.now = Timestamp::from_micros(micros).unwrap_or_default();
         Ok(tx)
@@ -109,7 +140,8 @@ impl Tx {
         settings: Arc<dyn Any + Send + Sync>,
     ) -> Result<Self, Fault> {
         let (conn, now) = (pool.acquire().await?, time::OffsetDateTime::now_utc().into());
-        Ok(Self { conn: Some(Conn::Pooled(conn)), open: false, now, settings })
+        let conn = Some(Conn::Pooled(conn));
+        Ok(Self { conn, open: false, now, settings, fresh: None, announced: vec![] })
     }
 
     /// The connection, for statements of the service's own store.
@@ -141,8 +173,20 @@ impl Tx {
         parking::store::reasons(self.db(), keys).await
     }
 
+    /// Hands facts that it has written to the relay, which may send them when this is committed.
+    pub(crate) fn hand_over(&mut self, rows: Vec<Outgoing>) {
+        self.announced.extend(self.fresh.as_ref().map(|fresh| fresh.place(rows)));
+    }
+
+    /// The relay finds what it has written in the table.
+    pub(crate) fn leave_to_the_table(&mut self) {
+        self.announced.extend(self.fresh.as_ref().map(Fresh::beside));
+    }
+
+    /// When it fails it is not known whether the transaction is committed.
     pub(crate) async fn commit(mut self) -> Result<(), Fault> {
         sqlx::raw_sql("COMMIT").execute(self.db()).await?;
+        self.announced.drain(..).for_each(Place::committed);
         self.end();
         Ok(())
     }

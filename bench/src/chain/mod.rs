@@ -16,9 +16,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::hop::{payment, record, sold};
+use crate::hop::{announced, payment, record, sold};
 use crate::meter::{Beside, Meter};
-use crate::peers::{Announces, Place, bare, per_message};
+use crate::peers::{Announces, Place, bare, make_outbox, per_message};
 use crate::rounds::Sample;
 pub(crate) use step::HOPS;
 use step::{NAMES, SCHEMAS, SERVICES, TOPICS};
@@ -67,6 +67,9 @@ impl Chain {
         }
         // The tables are the same for every side.
         AtWork::Ours(mount(&world).await?).stop().await?;
+        for service in SERVICES {
+            make_outbox(&mut world.database(service).await?).await?;
+        }
         let mut places = vec![];
         for (number, service) in SERVICES.iter().enumerate() {
             places.push(Place {
@@ -135,9 +138,9 @@ impl Chain {
 
     /// From the first order that the first service handles until all are announced by the last.
     pub(crate) async fn watch(&self, orders: u32) -> Result<Sample> {
-        let (first, last) = (&self.places[0], &self.places[HOPS - 1]);
-        let mut begins = PgConnection::connect(&first.database).await?;
-        let mut ends = PgConnection::connect(&last.database).await?;
+        let (admin, last) = (self.world.admin().await?, self.last());
+        let mut begins = PgConnection::connect(&self.places[0].database).await?;
+        let mut ends = PgConnection::connect(&self.places[HOPS - 1].database).await?;
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         let watched = async {
             let (meter, before) = loop {
@@ -154,9 +157,7 @@ impl Chain {
                 if !sqlx::query_scalar(near).bind(i64::from(orders)).fetch_one(&mut ends).await? {
                     continue;
                 }
-                let sent = "SELECT count(*) FROM millrace.outbox WHERE sent_at IS NOT NULL";
-                let sent: i64 = sqlx::query_scalar(sent).fetch_one(&mut ends).await?;
-                if sent == i64::from(orders) {
+                if announced(&admin, &last).await? == i64::from(orders) {
                     return anyhow::Ok(meter.end(f64::from(orders) - before as f64));
                 }
             }

@@ -4,13 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use harness::Ground;
 use hdrhistogram::Histogram;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::Message;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::{ClientConfig, Message};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
@@ -19,6 +18,7 @@ use crate::Size;
 use crate::ahead;
 use crate::chain::{Chain, HOPS, Side, number};
 use crate::meter::Meter;
+use crate::peers::sink;
 use crate::rounds::{Rounds, Sample, Shows, Spread, take_turns};
 use crate::verdict::{Bound, Verdict};
 
@@ -113,7 +113,8 @@ pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<
 /// Five times a ping of the broker and one and a half commits.
 async fn floor(ground: &Ground) -> Result<Duration> {
     let chain = Chain::new(ground).await?;
-    let (consumer, producer) = (sink(&chain)?, chain.places[0].producer()?);
+    let (consumer, producer) =
+        (sink(&chain.places[0], &chain.last())?, chain.places[0].producer()?);
     let (topic, mut pings) = (chain.last(), vec![]);
     let mut ticks = tokio::time::interval(PING_EVERY);
     for ping in 0..PINGS {
@@ -156,7 +157,8 @@ async fn p99(ground: &Ground, side: Side, plan: Plan) -> Result<Sample> {
 /// Lets orders come in by a plan whatever becomes of them, and tells when the first of them does.
 pub(super) fn through(chain: &Chain, plan: Plan, begun: impl FnOnce()) -> Result<Sample> {
     let Plan { rate, timed } = plan;
-    let (consumer, producer) = (sink(chain)?, chain.places[0].producer()?);
+    let (consumer, producer) =
+        (sink(&chain.places[0], &chain.last())?, chain.places[0].producer()?);
     let warm = (WARM.as_secs_f64() * rate) as u32;
     let all = warm + (timed.as_secs_f64() * rate) as u32;
     // Whoever has just joined has read nothing yet.
@@ -193,28 +195,6 @@ pub(super) fn through(chain: &Chain, plan: Plan, begun: impl FnOnce()) -> Result
         let p99 = sample.quantile(0.99).as_secs_f64();
         Ok(Sample { rate: if starved { f64::NAN } else { 1.0 / p99 }, ..sample })
     })
-}
-
-/// Reads what comes out, from now on.
-fn sink(chain: &Chain) -> Result<BaseConsumer> {
-    let place = &chain.places[0];
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &place.bootstrap)
-        .set("group.id", format!("{}sink", place.group))
-        .set("enable.auto.commit", "false")
-        .create()?;
-    let mut all = rdkafka::TopicPartitionList::new();
-    let metadata = consumer.fetch_metadata(Some(&chain.last()), PATIENCE)?;
-    let topic = metadata.topics().first().context("the last topic is not there")?;
-    ensure!(!topic.partitions().is_empty(), "the last topic has no partitions");
-    for partition in topic.partitions() {
-        let from = rdkafka::Offset::Offset(
-            consumer.fetch_watermarks(&chain.last(), partition.id(), PATIENCE)?.1,
-        );
-        all.add_partition_offset(&chain.last(), partition.id(), from)?;
-    }
-    consumer.assign(&all)?;
-    Ok(consumer)
 }
 
 fn send(producer: &FutureProducer, topic: &str, chain: &Chain, number: u32) -> Result<()> {

@@ -9,7 +9,7 @@ pub(crate) mod spans;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use millrace::Event;
 use millrace::contract::{frame, unframe};
 use rdkafka::ClientConfig;
@@ -18,7 +18,32 @@ use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 use schemas::{PaymentAccepted, SaleConfirmed, SaleId};
 use serde_json::Value;
+use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
+
+/// The outbox of those who mark or delete what they have sent: ours and its days, with the mark, and with the
+/// indexes that marking and looking for what is not sent need.
+const OUTBOX: &str = "
+    CREATE TABLE outbox (LIKE millrace.outbox INCLUDING DEFAULTS, sent_at timestamptz,
+        PRIMARY KEY (event_id)) PARTITION BY RANGE (event_id);
+    CREATE INDEX outbox_unsent ON outbox (id) WHERE sent_at IS NULL;
+    DO $$
+    DECLARE day record;
+    BEGIN
+        FOR day IN SELECT relname, pg_get_expr(relpartbound, oid) AS bounds FROM pg_class
+            WHERE oid IN (SELECT inhrelid FROM pg_inherits
+                          WHERE inhparent = 'millrace.outbox'::regclass)
+        LOOP
+            EXECUTE format('CREATE TABLE %I PARTITION OF outbox %s', day.relname, day.bounds);
+        END LOOP;
+    END $$";
+
+/// Makes the table that peers have beside ours.
+pub(crate) async fn make_outbox(db: &mut PgConnection) -> Result<()> {
+    Ok(db.execute(OUTBOX).await.map(drop)?)
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where a peer works.
 #[derive(Debug, Clone)]
@@ -60,6 +85,25 @@ pub(crate) struct Sold {
     pub(crate) key: String,
     pub(crate) payload: Vec<u8>,
     pub(crate) cause: Uuid,
+}
+
+/// Reads a topic, from now on.
+pub(crate) fn sink(place: &Place, topic: &str) -> Result<BaseConsumer> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &place.bootstrap)
+        .set("group.id", format!("{}sink", place.group))
+        .set("enable.auto.commit", "false")
+        .create()?;
+    let mut all = rdkafka::TopicPartitionList::new();
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    let found = metadata.topics().first().context("the topic is not there")?;
+    ensure!(!found.partitions().is_empty(), "the topic has no partitions");
+    for partition in found.partitions() {
+        let end = consumer.fetch_watermarks(topic, partition.id(), PATIENCE)?.1;
+        all.add_partition_offset(topic, partition.id(), rdkafka::Offset::Offset(end))?;
+    }
+    consumer.assign(&all)?;
+    Ok(consumer)
 }
 
 impl Paid {

@@ -93,8 +93,8 @@ async fn handle(place: &Place, db: &mut PgConnection, paid: &Paid, sold: &Sold) 
         .execute(&mut *tx)
         .await?;
         sqlx::query(
-            "INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
-                 correlation_id, causation_id, occurred_at)
+            "INSERT INTO outbox (event_id, shard, topic, name, key, version, payload, correlation_id,
+                 causation_id, occurred_at)
              VALUES ($1, 0, $2, $3, $4, 1, $5, $4, $6, now())",
         )
         .bind(sold.id)
@@ -116,7 +116,7 @@ async fn relay(place: Place, stop: CancellationToken) -> Result<()> {
     while !stop.is_cancelled() {
         ticks.tick().await;
         let rows = sqlx::query(
-            "SELECT event_id, key, payload, causation_id FROM millrace.outbox
+            "SELECT event_id, key, payload, causation_id FROM outbox
              WHERE sent_at IS NULL ORDER BY id LIMIT $1",
         )
         .bind(RELAY_BATCH)
@@ -139,7 +139,7 @@ async fn relay(place: Place, stop: CancellationToken) -> Result<()> {
         for delivery in sent {
             delivery.await?.map_err(|(error, _)| error)?;
         }
-        sqlx::query("UPDATE millrace.outbox SET sent_at = now() WHERE event_id = ANY($1)")
+        sqlx::query("UPDATE outbox SET sent_at = now() WHERE event_id = ANY($1)")
             .bind(sold.iter().map(|sold| sold.id).collect::<Vec<_>>())
             .execute(&mut db)
             .await?;

@@ -21,7 +21,7 @@ pub(crate) async fn run(place: Place, wake: Arc<Notify>, stop: CancellationToken
     while !stop.is_cancelled() {
         let mut tx = db.begin().await?;
         let rows = sqlx::query(
-            "SELECT event_id, key, payload FROM millrace.outbox WHERE sent_at IS NULL
+            "SELECT event_id, key, payload FROM outbox WHERE sent_at IS NULL
              ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED",
         )
         .bind(BATCH)
@@ -41,7 +41,7 @@ pub(crate) async fn run(place: Place, wake: Arc<Notify>, stop: CancellationToken
         for delivery in sent {
             delivery.await?.map_err(|(error, _)| error)?;
         }
-        sqlx::query("DELETE FROM millrace.outbox WHERE event_id = ANY($1)")
+        sqlx::query("DELETE FROM outbox WHERE event_id = ANY($1)")
             .bind(sold.iter().map(|sold| sold.id).collect::<Vec<_>>())
             .execute(&mut *tx)
             .await?;

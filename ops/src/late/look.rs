@@ -212,8 +212,8 @@ async fn kept(
         kept.asking.insert(key, Asking { name, since: since.into(), attempts, error });
     }
     let unpublished: Vec<(String, i64, OffsetDateTime)> = sqlx::query_as(
-        "SELECT key, count(*), min(recorded_at) FROM millrace.outbox
-         WHERE sent_at IS NULL AND key = ANY($1) GROUP BY key",
+        "SELECT key, count(*), min(recorded_at) FROM millrace.unsent WHERE key = ANY($1)
+         GROUP BY key",
     )
     .bind(keys)
     .fetch_all(&mut db)

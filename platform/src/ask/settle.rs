@@ -102,7 +102,7 @@ where
         };
     }
     let settled = match settle::<W, A>(core, &mut tx, answers).await {
-        Ok((0, _)) if !store::is_known(&mut tx, A::NAME, answers.keys()).await? => {
+        Ok(0) if !store::is_known(&mut tx, A::NAME, answers.keys()).await? => {
             let detail = "nothing was asked under this key";
             let problem = Problem::new(StatusCode::NOT_FOUND, "unknown_ask", detail);
             Err(Unsettled::Problem(problem))
@@ -110,8 +110,8 @@ where
         settled => settled.map_err(Unsettled::Fault),
     };
     match settled {
-        Ok((settled, announced)) => {
-            commit(core, tx, announced).await?;
+        Ok(settled) => {
+            commit(core, tx).await?;
             Ok(if settled == 0 { Settled::Before } else { Settled::Now })
         }
         Err(unsettled) => {
@@ -132,8 +132,8 @@ where
 {
     let mut tx = core.begin().await?;
     match settle::<W, A>(core, &mut tx, answers).await {
-        Ok((settled, announced)) => {
-            commit(core, tx, announced).await?;
+        Ok(settled) => {
+            commit(core, tx).await?;
             Ok(settled)
         }
         Err(fault) => {
@@ -147,7 +147,7 @@ async fn settle<W, A>(
     core: &Core,
     tx: &mut Tx,
     answers: &BTreeMap<String, A::Answer>,
-) -> Result<(usize, bool), Fault>
+) -> Result<usize, Fault>
 where
     W: Settle<A>,
     A: Ask,
@@ -155,7 +155,7 @@ where
     let wanted: Vec<&str> = answers.keys().map(String::as_str).collect();
     let locked = store::lock(tx, A::NAME, &wanted).await?;
     if locked.is_empty() {
-        return Ok((0, false));
+        return Ok(0);
     }
     let mut keys = W::Keys::default();
     let mut asks = Vec::with_capacity(locked.len());
@@ -176,8 +176,8 @@ where
     }
     rows.save(tx).await?;
     store::answered(tx, A::NAME, &given).await?;
-    let announced = core.announce(tx, emit).await?;
-    Ok((given.len(), announced))
+    core.announce(tx, emit).await?;
+    Ok(given.len())
 }
 
 /// What is announced now is caused by the fact that led to the ask, and stays in its flow.
@@ -189,11 +189,11 @@ fn origin(row: &Locked) -> Origin {
     }
 }
 
-async fn commit(core: &Core, tx: Tx, announced: bool) -> Result<(), Fault> {
+async fn commit(core: &Core, tx: Tx) -> Result<(), Fault> {
     fail::point("ask.before_settle");
     tx.commit().await?;
     fail::point("ask.after_settle");
-    core.committed(announced);
+    core.committed();
     Ok(())
 }
 

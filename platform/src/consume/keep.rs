@@ -66,7 +66,7 @@ impl<K: Keep> Keeper<K> {
         turn: &mut Turn<'_>,
         last: &Versions,
         condemned: &Condemned,
-    ) -> Result<bool, Failure> {
+    ) -> Result<(), Failure> {
         let batch = turn.batch;
         let (mut facts, mut spans) = (vec![], vec![]);
         for index in turn.open() {
@@ -91,8 +91,7 @@ impl<K: Keep> Keeper<K> {
         if !facts.is_empty() {
             K::keep(tx, &facts).await?;
         }
-        save_last_versions(tx, &turn.take_remembered()).await?;
-        Ok(false)
+        Ok(save_last_versions(tx, &turn.take_remembered()).await?)
     }
 }
 
@@ -132,7 +131,7 @@ impl<K: Keep> Room for Keeper<K> {
         turn: &'a mut Turn<'_>,
         last: &'a Versions,
         condemned: &'a Condemned,
-    ) -> BoxFuture<'a, Result<bool, Failure>> {
+    ) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(Self::apply(core, tx, turn, last, condemned))
     }
 

@@ -71,8 +71,7 @@ pub(crate) trait Room: Send + Sync {
     /// The facts it handles.
     fn facts(&self) -> Vec<Read>;
 
-    /// Lets the open records of a turn act over the rows, in their order, and says whether
-    /// anything was announced. Versions that are to be remembered are written with it; neither inbox nor
+    /// Lets the open records of a turn act over the rows, in their order. Versions that are to be remembered are written with it; neither inbox nor
     /// positions are its affair.
     fn apply<'a>(
         &'a self,
@@ -81,7 +80,7 @@ pub(crate) trait Room: Send + Sync {
         turn: &'a mut Turn<'_>,
         last: &'a Versions,
         condemned: &'a Condemned,
-    ) -> BoxFuture<'a, Result<bool, Failure>>;
+    ) -> BoxFuture<'a, Result<(), Failure>>;
 
     /// Forgets what a partition has contributed to a view.
     fn wipe<'a>(&'a self, tx: &'a mut Tx, partition: Partition)
@@ -100,8 +99,7 @@ pub(crate) trait Room: Send + Sync {
         self.view().is_some()
     }
 
-    /// Says again what rows behind a key amount to, as far as it is new: the key it came to, and
-    /// whether anything was announced.
+    /// Says again what rows behind a key amount to, as far as it is new: the key it came to.
     fn retell<'a>(
         &'a self,
         _core: &'a Core,
@@ -109,7 +107,7 @@ pub(crate) trait Room: Send + Sync {
         _after: String,
         _limit: i64,
     ) -> Retold<'a> {
-        Box::pin(std::future::ready(Ok((None, false))))
+        Box::pin(std::future::ready(Ok(None)))
     }
 }
 
@@ -128,8 +126,8 @@ pub(crate) type AnnounceFn<W> = fn(&mut W, &mut Emit);
 /// Says again what rows behind a key amount to, as far as it is new.
 pub(crate) type RetellFn = for<'a> fn(&'a Core, &'a mut Tx, String, i64) -> Retold<'a>;
 
-/// The key it came to, and whether anything was announced.
-pub(crate) type Retold<'a> = BoxFuture<'a, Result<(Option<String>, bool), Fault>>;
+/// The key it came to.
+pub(crate) type Retold<'a> = BoxFuture<'a, Result<Option<String>, Fault>>;
 
 /// Makes a typed fact out of an arrived record.
 pub(crate) type Prepare<W> = fn(&Arrived) -> Result<Box<dyn Fact<W>>, Poison>;
@@ -271,7 +269,7 @@ impl<W: WorkingSet> Table<W> {
         turn: &mut Turn<'_>,
         last: &Versions,
         condemned: &Condemned,
-    ) -> Result<bool, Failure> {
+    ) -> Result<(), Failure> {
         let mut facts: HashMap<usize, Result<Box<dyn Fact<W>>, Poison>> = HashMap::new();
         let mut keys = W::Keys::default();
         for index in turn.open() {
@@ -286,7 +284,7 @@ impl<W: WorkingSet> Table<W> {
                 turn.admits(index, last, condemned);
             }
             save_last_versions(tx, &turn.take_remembered()).await?;
-            return Ok(false);
+            return Ok(());
         }
         let mut rows = W::load(tx, &keys).await?;
         let mut emit = core.pen(tx);

@@ -72,16 +72,16 @@ pub(super) async fn handle(
     let mut turn = Turn::new(batch, waiting);
     turn.versioned = true;
     repeated.iter().for_each(|index| turn.fates[*index] = Some(Fate::Repeat));
-    let announced = room.apply(core, &mut tx, &mut turn, &last, &condemned).await?;
+    room.apply(core, &mut tx, &mut turn, &last, &condemned).await?;
     debug_assert!(turn.applied.is_empty(), "versions were not remembered");
     count_repeats(core, &turn);
     planted::admit_late(&mut tx, batch).await?;
-    let told = parking::park(core, &mut tx, &room.facts(), &turn).await?;
+    parking::park(core, &mut tx, &room.facts(), &turn).await?;
     planted::forget(&mut tx, batch).await?;
     fail::point("consume.before_commit");
     tx.commit().await?;
     fail::point("consume.after_commit");
-    core.committed(announced || told);
+    core.committed();
     Ok(())
 }
 
@@ -164,7 +164,7 @@ impl<W: WorkingSet> Room for Handler<W> {
         turn: &'a mut Turn<'_>,
         last: &'a Versions,
         condemned: &'a Condemned,
-    ) -> BoxFuture<'a, Result<bool, Failure>> {
+    ) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(self.table.apply(core, tx, turn, last, condemned))
     }
 
@@ -196,8 +196,8 @@ pub(super) async fn sweep<W: Sweep>(core: &Core) -> Result<usize, Fault> {
     let mut emit = core.pen(&tx);
     rows.sweep(&mut emit)?;
     rows.save(&mut tx).await?;
-    let announced = core.announce(&mut tx, emit).await?;
+    core.announce(&mut tx, emit).await?;
     tx.commit().await?;
-    core.committed(announced);
+    core.committed();
     Ok(due)
 }

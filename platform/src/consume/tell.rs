@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::arrive::{Content, Incoming, Record};
+use super::assign::Partition;
 use crate::core::Core;
 use crate::telemetry::Metrics;
 
@@ -42,10 +43,14 @@ pub(super) fn count(metrics: &Metrics, counts: &Counts, took: Duration) {
     }
 }
 
-/// Says how far the partitions of a batch are handled, and how old its records were.
+/// Says how far the partitions of a batch are handled, and how old the last records were.
 pub(super) fn note_positions(core: &Core, part: &[Record]) {
     let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
-    for record in part {
+    let last: BTreeMap<Partition, &Record> = part
+        .iter()
+        .map(|record| ((record.position.topic, record.position.partition), record))
+        .collect();
+    for record in last.into_values() {
         let lag =
             record.timestamp_ms.map(|written| (now - i128::from(written)).max(0) as f64 / 1000.0);
         let at = &record.position;

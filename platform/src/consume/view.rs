@@ -103,16 +103,15 @@ pub(super) async fn handle(
             false => turn.fates[index] = Some(Fate::Repeat),
         }
     }
-    let said = match plant::is_turn(Plant::ViewSkips, 10) {
-        true => false,
-        false => room.apply(core, &mut tx, &mut turn, &Versions::new(), &condemned).await?,
-    };
-    let told = parking::park(core, &mut tx, &room.facts(), &turn).await?;
+    if !plant::is_turn(Plant::ViewSkips, 10) {
+        room.apply(core, &mut tx, &mut turn, &Versions::new(), &condemned).await?;
+    }
+    parking::park(core, &mut tx, &room.facts(), &turn).await?;
     store::save_positions(&mut tx, LIVE, &next).await?;
     crate::fail::point("view.before_commit");
     tx.commit().await?;
     crate::fail::point("view.after_commit");
-    core.committed(told || said);
+    core.committed();
     core.news.tell(batch.iter().filter_map(|incoming| incoming.key.as_deref()));
     Ok(())
 }
@@ -184,7 +183,7 @@ impl<W: View> Room for Folder<W> {
         turn: &'a mut Turn<'_>,
         last: &'a Versions,
         condemned: &'a Condemned,
-    ) -> BoxFuture<'a, Result<bool, Failure>> {
+    ) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(self.table.apply(core, tx, turn, last, condemned))
     }
 
@@ -213,7 +212,7 @@ impl<W: View> Room for Folder<W> {
     ) -> Retold<'a> {
         match self.table.retell() {
             Some(retell) => retell(core, tx, after, limit),
-            None => Box::pin(std::future::ready(Ok((None, false)))),
+            None => Box::pin(std::future::ready(Ok(None))),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::inbox::Order;
 use super::{OpsTopics, Pauses, operation};
 use crate::core::{Core, within};
 use crate::parking::store::settle_keys;
-use crate::{Fault, Tx, projection, store};
+use crate::{Fault, Tx, outbox, projection};
 
 /// A command may change many rows.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -99,7 +99,7 @@ async fn obey(core: &Core, command: &Command) -> Result<(), Fault> {
         audit(&mut tx, core, operator, kind.name(), event, &outcome.detail).await?;
     }
     tx.commit().await?;
-    core.committed(true);
+    core.committed();
     look_for_seeks(core, kind);
     tracing::info!(
         service = core.service, operation = %operator.id, kind = kind.name(),
@@ -268,7 +268,7 @@ pub(super) async fn audit(
         "at": at, "detail": detail,
     });
     let topic = OpsTopics::of(core.domain).audit;
-    store::announce_raw(tx, &topic, "audit", group, record.to_string().into_bytes()).await
+    outbox::announce_raw(tx, &topic, "audit", group, record.to_string().into_bytes()).await
 }
 
 fn desire(core: &Core, key: &str, state: Option<&[u8]>) {

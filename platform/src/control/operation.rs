@@ -181,7 +181,7 @@ async fn step(core: &Core, id: Uuid) -> Result<(), Fault> {
         finish(&mut tx, core, &running, "done", &detail).await?;
     }
     tx.commit().await?;
-    core.committed(true);
+    core.committed();
     Ok(())
 }
 
@@ -287,7 +287,7 @@ pub(crate) async fn moved(
         audit(&mut tx, core, &command.operator, "seek", "finished", row.get(2)).await?;
     }
     tx.commit().await?;
-    core.committed(true);
+    core.committed();
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::OpsTopics;
 use crate::core::{Core, within};
 use crate::kafka::{self, Names};
+use crate::outbox::PENDING;
 use crate::parking::store::counts;
 use crate::{Fault, Health, Timestamp};
 
@@ -175,14 +176,7 @@ fn breakers(core: &Core) -> BTreeMap<String, String> {
 async fn stored(core: &Core) -> Result<Stored, Fault> {
     let mut conn = core.pool.acquire().await?;
     let parked = counts(&mut conn).await?;
-    let outbox = sqlx::query(
-        "SELECT count(*), COALESCE(EXTRACT(epoch FROM clock_timestamp() - min(recorded_at)),
-                0)::float8
-         FROM (SELECT recorded_at FROM millrace.outbox WHERE sent_at IS NULL
-               ORDER BY id LIMIT 10000) AS waiting",
-    )
-    .fetch_one(&mut *conn)
-    .await?;
+    let outbox = sqlx::query(PENDING).fetch_one(&mut *conn).await?;
     let operations = sqlx::query(
         "SELECT id, kind, state, total, done, failed, detail FROM millrace.operation
          WHERE state IN ('running', 'paused') OR updated_at > clock_timestamp() - interval '1 min'

@@ -1,13 +1,20 @@
-//! The relay: it publishes the outbox in the order of each key. One owner for each key shard, held
-//! by an advisory lock on the relay's own connection: whoever loses the connection loses the
-//! shards, and what a zombie still sends is a repetition that every inbox absorbs.
+//! The relay: it publishes the outbox in the order of each key, from memory as soon as a transaction of this
+//! process is committed, and from the table what is not there: at its start, of other processes, after a
+//! failure. One owner for each key shard, held by an advisory lock on the relay's own connection: whoever
+//! loses the connection loses the shards, and what a zombie still sends is a repetition that every inbox
+//! absorbs.
 //!
 //! Never a cursor over the sequence (it lost 53 % of events under concurrent writers), never SKIP
 //! LOCKED between relays (it inverted the order of keys).
 
+mod announce;
+mod fresh;
+mod heads;
 mod partitions;
 mod planted;
 mod publish;
+mod sent;
+mod table;
 mod watermark;
 
 use std::collections::HashSet;
@@ -15,18 +22,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgListener;
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use announce::{announce, announce_raw};
+pub(crate) use fresh::{Fresh, Place};
+use heads::Heads;
 pub use partitions::Horizon;
 pub(crate) use partitions::maintain;
-use publish::{Outcome, Outgoing, Publisher};
+pub(crate) use publish::Outgoing;
+use publish::{Outcome, Publisher};
+use sent::Sent;
+pub(crate) use table::PENDING;
+use table::in_time;
 use watermark::Watermark;
 
 use crate::core::Core;
-use crate::kafka::SHARDS;
-use crate::plant::{self, Plant};
-use crate::rest::Rest;
 use crate::{Condition, Fault, fail};
 
 /// Class of the advisory locks on shards; the second number is the shard.
@@ -45,27 +56,16 @@ const RESTART_MAX: Duration = Duration::from_secs(5);
 const HEALTHY: Duration = Duration::from_secs(30);
 /// A batch that waits longer for its acknowledgements is told of.
 const ACK_PATIENCE: Duration = Duration::from_secs(3);
-/// How the server treats this connection. What a crashed one forgets of the marks is sent once more, by a
-/// new session. The relay says the same few statements all the time, and for each there is one way that
-/// stays good however the tables grow, by an index: it is found once.
-const SETTINGS: [(&str, &str); 6] = [
-    ("synchronous_commit", "off"),
-    ("plan_cache_mode", "force_generic_plan"),
-    ("enable_seqscan", "off"),
-    ("enable_bitmapscan", "off"),
-    ("enable_sort", "off"),
-    // Without choice a plan looks so expensive that it would be compiled.
-    ("jit", "off"),
-];
-/// No statement of the relay takes longer.
-const STATEMENT_MAX: Duration = Duration::from_secs(10);
+/// What is sent is written down this often while something is: what a crash forgets is sent again.
+const SAVED_EVERY: Duration = Duration::from_millis(100);
 
 /// Publishes until `stop`, then what is still unsent, for as long as `drain` allows.
 pub(crate) async fn run(core: Arc<Core>, condition: Condition, stop: CancellationToken) {
     let mut attempt = 0;
-    let mut blocked = Blocked::default();
+    let mut memory = Memory::default();
     while !stop.is_cancelled() {
-        let mut session = match Session::open(core.clone(), condition.clone()).await {
+        let opened = Session::open(core.clone(), condition.clone(), &mut memory).await;
+        let mut session = match opened {
             Ok(session) => session,
             Err(fault) => {
                 pause(&core, &condition, &fault, &mut attempt, &stop).await;
@@ -73,7 +73,8 @@ pub(crate) async fn run(core: Arc<Core>, condition: Condition, stop: Cancellatio
             }
         };
         let opened = Instant::now();
-        let outcome = session.publish_until(&stop, &mut blocked).await;
+        let outcome = session.publish_until(&stop).await;
+        core.fresh.close();
         if opened.elapsed() > HEALTHY {
             attempt = 0;
         }
@@ -105,7 +106,7 @@ async fn pause(
 }
 
 /// One life of a connection, its locks and its producer: they come and go together.
-struct Session {
+struct Session<'a> {
     core: Arc<Core>,
     condition: Condition,
     conn: PgConnection,
@@ -113,17 +114,22 @@ struct Session {
     publisher: Publisher,
     shards: Vec<i16>,
     watermark: Watermark,
+    heads: Heads,
+    /// Something may be in the table that is not in memory.
+    sweep: bool,
+    /// Since when something is sent that is not written down as sent.
+    unsaved: Option<Instant>,
+    memory: &'a mut Memory,
 }
 
-/// What was sent together.
+/// What outlives a session: of a fact that was sent it stays true.
 #[derive(Default)]
-struct Batch {
-    records: usize,
-    /// There may be more already; what is committed from then on wakes the relay anew.
-    more: bool,
+struct Memory {
+    sent: Sent,
+    blocked: Blocked,
 }
 
-/// Keys that are left alone for a while, so that others flow; they outlive a session.
+/// Keys that are left alone for a while, so that others flow.
 #[derive(Default)]
 struct Blocked(Vec<(String, Instant)>);
 
@@ -134,154 +140,146 @@ impl Blocked {
         }
     }
 
-    fn keys(&mut self) -> Vec<String> {
+    fn keys(&mut self) -> HashSet<String> {
         self.0.retain(|(_, until)| *until > Instant::now());
-        let keys: HashSet<&String> = self.0.iter().map(|(key, _)| key).collect();
-        keys.into_iter().cloned().collect()
+        self.0.iter().map(|(key, _)| key.clone()).collect()
     }
 }
 
-impl Session {
-    async fn open(core: Arc<Core>, condition: Condition) -> Result<Self, Fault> {
-        let options = core.pool.connect_options().as_ref().clone().options(SETTINGS);
+impl<'a> Session<'a> {
+    async fn open(
+        core: Arc<Core>,
+        condition: Condition,
+        memory: &'a mut Memory,
+    ) -> Result<Self, Fault> {
+        let options = core.pool.connect_options().as_ref().clone().options(table::SETTINGS);
         let conn = in_time(PgConnection::connect_with(&options)).await?;
         let url = core.config.database.url();
         let mut listener = in_time(PgListener::connect(url)).await?;
         in_time(listener.listen(CHANNEL)).await?;
         let publisher = Publisher::connect(&core).await?;
-        let (shards, watermark) = (vec![], Watermark::default());
-        Ok(Self { core, condition, conn, listener, publisher, shards, watermark })
+        Ok(Self {
+            core,
+            condition,
+            conn,
+            listener,
+            publisher,
+            shards: vec![],
+            watermark: Watermark::default(),
+            heads: Heads::default(),
+            sweep: true,
+            unsaved: None,
+            memory,
+        })
     }
 
-    async fn publish_until(
-        &mut self,
-        stop: &CancellationToken,
-        blocked: &mut Blocked,
-    ) -> Result<(), Fault> {
-        let (mut looked, mut rest) = (None::<Instant>, Rest::default());
+    async fn publish_until(&mut self, stop: &CancellationToken) -> Result<(), Fault> {
+        let mut looked = None::<Instant>;
+        let mut ending = false;
         loop {
             if looked.is_none_or(|at| at.elapsed() >= self.core.config.outbox.poll) {
                 self.take_shards().await?;
                 self.look_for_transactions().await?;
                 self.measure().await?;
                 self.publisher.look_now_and_then().await?;
-                looked = Some(Instant::now());
+                (looked, self.sweep) = (Some(Instant::now()), true);
             }
-            let (stopping, began) = (stop.is_cancelled(), Instant::now());
-            let batch = self.publish_batch(blocked).await?;
+            if stop.is_cancelled() && !ending {
+                (ending, self.sweep) = (true, true);
+            }
+            let rows = self.next().await?;
+            let idle = rows.is_empty() && !self.sweep;
+            if !rows.is_empty() {
+                self.send(rows).await?;
+            }
             self.condition.ok();
-            if !batch.more {
-                if stopping {
-                    return Ok(());
-                }
-                rest.after(began, batch.records);
+            if self.unsaved.is_some_and(|since| since.elapsed() >= SAVED_EVERY) {
+                self.save().await?;
+                fail::point("relay.after_mark");
+            }
+            if idle && ending {
+                return Ok(());
+            }
+            if idle {
                 self.wait_for_work(stop).await?;
-                rest.taken().await;
             }
         }
     }
 
-    /// Waits until there may be work: this process committed, another process said so, or the
-    /// slow poll is due.
+    /// Waits until there may be work: this process committed, another process said so, what is sent has
+    /// to be written down, or the slow poll is due.
     async fn wait_for_work(&mut self, stop: &CancellationToken) -> Result<(), Fault> {
         let core = self.core.clone();
+        let unsaved = self.unsaved.map(|since| SAVED_EVERY.saturating_sub(since.elapsed()));
         tokio::select! {
             () = stop.cancelled() => {}
-            () = core.wake.notified() => self.tell_others().await?,
-            heard = self.listener.recv() => drop(heard?),
-            () = tokio::time::sleep(core.config.outbox.poll) => {}
+            () = core.fresh.news() => {}
+            heard = self.listener.recv() => {
+                heard?;
+                self.sweep = true;
+            }
+            () = tokio::time::sleep(unsaved.unwrap_or(core.config.outbox.poll)) => {}
         }
         Ok(())
     }
 
-    /// After the commit and on a connection of its own: a NOTIFY inside the business transaction
-    /// cut the commit rate to a sixth. One notification stands for any number of commits.
-    async fn tell_others(&mut self) -> Result<(), Fault> {
-        if self.shards.len() < SHARDS as usize {
-            let notify = sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL);
-            in_time(notify.execute(&mut self.conn)).await?;
+    /// What is sent next: what was just committed here or, while there may be more in the table, the oldest
+    /// of it.
+    async fn next(&mut self) -> Result<Vec<Outgoing>, Fault> {
+        let (core, blocked) = (self.core.clone(), self.memory.blocked.keys());
+        let limits = &core.config.outbox;
+        if !self.sweep {
+            let taken = core.fresh.take(limits.batch_records_max, limits.batch_bytes_max);
+            if taken.missed {
+                self.tell_others().await?;
+            }
+            let mut rows = taken.rows;
+            rows.retain(|row| {
+                !self.memory.sent.contains(row.shard, row.id) && !blocked.contains(&row.key)
+            });
+            self.sweep = taken.missed;
+            if self.heads.lead_to(&rows) {
+                return Ok(planted::taken(rows));
+            }
         }
-        Ok(())
-    }
-
-    /// Takes every shard nobody owns.
-    async fn take_shards(&mut self) -> Result<(), Fault> {
-        if plant::is(Plant::RelaySkipLocked) {
-            self.shards = (0..SHARDS).collect();
-        }
-        if self.shards.len() == SHARDS as usize {
-            return Ok(());
-        }
-        let missing: Vec<i32> =
-            (0..SHARDS).filter(|shard| !self.shards.contains(shard)).map(i32::from).collect();
-        let lock = sqlx::query_scalar::<_, i32>(
-            "SELECT shard FROM unnest($2::int[]) AS shard WHERE pg_try_advisory_lock($1, shard)",
-        );
-        let taken = in_time(lock.bind(LOCK_CLASS).bind(missing).fetch_all(&mut self.conn)).await?;
-        if !taken.is_empty() {
-            self.watermark = Watermark::default();
-        }
-        self.shards.extend(taken.into_iter().map(|shard| shard as i16));
-        Ok(())
-    }
-
-    /// Which ids no transaction can commit any more.
-    async fn look_for_transactions(&mut self) -> Result<(), Fault> {
-        // A sequence that was never asked says what it will give first.
-        let state = sqlx::query_as(
-            "SELECT last_value - (NOT is_called)::int,
-                 pg_snapshot_xmin(pg_current_snapshot())::text
-             FROM millrace.outbox_id",
-        );
-        let (drawn, oldest): (i64, String) = in_time(state.fetch_one(&mut self.conn)).await?;
-        let number = |text: String| text.parse().map_err(Fault::transient);
-        self.watermark.oldest(number(oldest)?);
-        if self.watermark.asks(drawn) {
-            let begun = sqlx::query_scalar("SELECT pg_current_xact_id()::text");
-            let begun = in_time(begun.fetch_one(&mut self.conn)).await?;
-            self.watermark.ask(drawn, number(begun)?);
-        }
-        Ok(())
-    }
-
-    /// Publishes the oldest unsent rows and marks what the broker acknowledged.
-    async fn publish_batch(&mut self, blocked: &mut Blocked) -> Result<Batch, Fault> {
-        if self.shards.is_empty() {
-            return Ok(Batch::default());
-        }
-        self.skip_below_cursor().await?;
-        let left_alone = blocked.keys();
-        let rows = self.unsent(&left_alone).await?;
-        if left_alone.is_empty() {
+        let rows = self.unsent(&blocked).await?;
+        if blocked.is_empty() {
             self.watermark.found(rows.first().map(|row| row.id));
+            self.memory.sent.settle(&self.shards, self.watermark.from());
         }
-        let bytes: usize = rows.iter().map(Outgoing::bytes).sum();
-        let outbox = &self.core.config.outbox;
-        let found = rows.len();
+        let (found, bytes) = (rows.len(), rows.iter().map(Outgoing::bytes).sum::<usize>());
         let rows = planted::taken(rows);
-        let more = found >= outbox.batch_records_max
-            || bytes >= outbox.batch_bytes_max
+        self.sweep = found >= limits.batch_records_max
+            || bytes >= limits.batch_bytes_max
             || rows.len() < found;
-        if rows.is_empty() {
-            return Ok(Batch::default());
-        }
+        Ok(rows)
+    }
+
+    /// Publishes rows and remembers what the broker acknowledged.
+    async fn send(&mut self, rows: Vec<Outgoing>) -> Result<(), Fault> {
         let core = self.core.clone();
         let _busy = core.courtesy.busy();
         self.mark_first(&rows).await?;
         fail::point("relay.before_produce");
         let outcome = self.publish(&rows).await;
         fail::point("relay.after_ack");
-        self.mark_sent(&rows, &outcome.acknowledged).await?;
-        fail::point("relay.after_mark");
+        for index in &outcome.acknowledged {
+            let row = &rows[*index];
+            self.memory.sent.add(row.id, row.id + 1);
+            self.heads.sent(row);
+            self.unsaved.get_or_insert_with(Instant::now);
+        }
+        self.skip_below_cursor();
+        let blocked = &mut self.memory.blocked;
         for (key, reason) in &outcome.refused {
-            let service = self.core.service;
+            let service = core.service;
             tracing::error!(
                 service,
                 key,
                 reason,
                 "the broker refuses a record: its key is blocked"
             );
-            self.core.metrics.publish_failed("refused");
+            core.metrics.publish_failed("refused");
             blocked.add(key, BLOCKED_FOR);
         }
         // One partition that nobody leads must not hold up the others.
@@ -290,14 +288,9 @@ impl Session {
             let left = rows.iter().enumerate().filter(|(index, _)| !acknowledged.contains(index));
             left.for_each(|(_, row)| blocked.add(&row.key, UNLED_FOR));
         }
-        self.core.metrics.blocked_keys(blocked.keys().len());
-        match outcome.failed {
-            Some(fault) => Err(fault),
-            None => {
-                let records = outcome.acknowledged.len();
-                Ok(Batch { records, more: more && records > 0 })
-            }
-        }
+        core.metrics.blocked_keys(blocked.keys().len());
+        self.sweep &= !outcome.acknowledged.is_empty();
+        outcome.failed.map_or(Ok(()), Err)
     }
 
     /// Says that it is not ready while the broker keeps it waiting.
@@ -312,64 +305,13 @@ impl Session {
         }
     }
 
-    /// The oldest rows, as many as are sent at once; the first of them whatever its size.
-    async fn unsent(&mut self, blocked: &[String]) -> Result<Vec<Outgoing>, Fault> {
-        let outbox = &self.core.config.outbox;
-        let select = sqlx::query(
-            "SELECT event_id, topic, name, key, version, payload, correlation_id, causation_id,
-                    traceparent, occurred_at, recorded_at, raw_headers, raw_key,
-                    raw_timestamp_ms, id
-             FROM (SELECT *, sum(octet_length(payload)) OVER (
-                       ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-                   FROM (SELECT * FROM millrace.outbox
-                         WHERE sent_at IS NULL AND id >= $5 AND shard = ANY($1)
-                             AND key <> ALL($2)
-                         ORDER BY id LIMIT $3) AS oldest) AS batch
-             WHERE COALESCE(before, 0) < $4 ORDER BY id",
-        )
-        .bind(&self.shards)
-        .bind(blocked)
-        .bind(outbox.batch_records_max as i64)
-        .bind(outbox.batch_bytes_max as i64)
-        .bind(self.watermark.from());
-        let rows = in_time(select.fetch_all(&mut self.conn)).await?;
-        Ok(rows.iter().map(Outgoing::from_row).collect())
-    }
-
-    async fn mark_sent(&mut self, rows: &[Outgoing], which: &[usize]) -> Result<(), Fault> {
-        if which.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<uuid::Uuid> = which.iter().map(|index| rows[*index].event_id).collect();
-        // A list leaves out no day, its bounds do.
-        let update = sqlx::query(
-            "UPDATE millrace.outbox SET sent_at = clock_timestamp()
-             WHERE event_id = ANY($1) AND event_id BETWEEN $2 AND $3",
-        );
-        let (first, last) = (ids.iter().min().copied(), ids.iter().max().copied());
-        in_time(update.bind(&ids).bind(first).bind(last).execute(&mut self.conn)).await?;
-        Ok(())
-    }
-
-    /// How much waits, and for how long: counted up to a bound, so that counting stays cheap.
-    async fn measure(&mut self) -> Result<(), Fault> {
-        let count = sqlx::query(
-            "SELECT count(*), COALESCE(EXTRACT(epoch FROM clock_timestamp() - min(recorded_at)),
-                    0)::float8
-             FROM (SELECT recorded_at FROM millrace.outbox WHERE sent_at IS NULL AND id >= $1
-                   ORDER BY id LIMIT 10000) AS waiting",
-        );
-        // Of what others publish nothing is known.
-        let all = self.shards.len() == SHARDS as usize;
-        let count = count.bind(if all { self.watermark.from() } else { 0 });
-        let row = in_time(count.fetch_one(&mut self.conn)).await?;
-        self.core.metrics.outbox_pending(row.get::<i64, _>(0), row.get::<f64, _>(1));
-        Ok(())
-    }
-
-    async fn close(self, orderly: bool) {
+    /// In order: what is sent is written down, and the shards are free when the connection ends.
+    async fn close(mut self, orderly: bool) {
         self.publisher.close(orderly).await;
         let closing = async {
+            if let Err(fault) = self.save().await {
+                tracing::debug!(%fault, "what was sent since is sent again");
+            }
             if let Err(error) = self.conn.close().await {
                 tracing::debug!(%error, "relay connection");
             }
@@ -377,12 +319,5 @@ impl Session {
         if tokio::time::timeout(Duration::from_secs(1), closing).await.is_err() {
             tracing::debug!("relay connection did not close in time");
         }
-    }
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Fault> {
-    match tokio::time::timeout(STATEMENT_MAX, work).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(Fault::transient("the database did not answer the relay in time")),
     }
 }

@@ -152,7 +152,7 @@ async fn expired(
     let mut expired = vec![];
     for name in rows.iter().map(|row| row.get::<String, _>(0)) {
         let waiting = AssertSqlSafe(format!(
-            "SELECT EXISTS (SELECT 1 FROM millrace.{name} WHERE sent_at IS NULL)"
+            "SELECT EXISTS (SELECT 1 FROM millrace.{name} WHERE id IN (SELECT id FROM millrace.unsent))"
         ));
         let unsent = table == "outbox"
             && sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut *conn).await?;

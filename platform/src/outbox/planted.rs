@@ -3,33 +3,28 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::Session;
 use super::publish::Outgoing;
-use super::{Session, in_time};
-use crate::Fault;
 use crate::plant::{self, Plant};
+use crate::{Fault, Tx};
 
 /// Rows that a relay which passes over locked ones takes at a time.
 const FEW: usize = 2;
 /// So long a busy relay keeps what it holds.
 const BUSY: Duration = Duration::from_millis(100);
 
-impl Session {
+impl Session<'_> {
     /// What was committed below the highest id that was sent counts as sent.
-    pub(super) async fn skip_below_cursor(&mut self) -> Result<(), Fault> {
-        if !plant::is(Plant::RelayCursor) {
-            return Ok(());
+    pub(super) fn skip_below_cursor(&mut self) {
+        if plant::is(Plant::RelayCursor)
+            && let Some(highest) = self.memory.sent.ranges().1.last()
+        {
+            self.memory.sent.settle(&self.shards, *highest);
         }
-        let skip = sqlx::query(
-            "UPDATE millrace.outbox SET sent_at = clock_timestamp()
-             WHERE sent_at IS NULL AND id < (SELECT max(id) FROM millrace.outbox
-                 WHERE sent_at IS NOT NULL)",
-        );
-        in_time(skip.execute(&mut self.conn)).await?;
-        Ok(())
     }
 
     /// Rows are marked, and now and then the relay dies before it sends them. One that shares rows
@@ -41,13 +36,37 @@ impl Session {
         if !plant::is(Plant::RelayMarkedFirst) {
             return Ok(());
         }
-        let all: Vec<usize> = (0..rows.len()).collect();
-        self.mark_sent(rows, &all).await?;
+        rows.iter().for_each(|row| self.memory.sent.add(row.id, row.id + 1));
+        self.unsaved = Some(Instant::now());
+        self.save().await?;
         match plant::is_turn(Plant::RelayMarkedFirst, 5) {
             true => Err(Fault::transient("the relay died")),
             false => Ok(()),
         }
     }
+}
+
+/// Whether a defect shows only on rows that are read from the table.
+pub(super) fn by_table() -> bool {
+    let plants = [
+        Plant::RelayCursor,
+        Plant::RelaySkipLocked,
+        Plant::RelayMarkedFirst,
+        Plant::VersionByClock,
+    ];
+    plants.into_iter().any(plant::is)
+}
+
+/// The versions of what was written are times.
+pub(super) async fn version_by_clock(tx: &mut Tx, rows: &[Outgoing]) -> Result<(), Fault> {
+    if !plant::is(Plant::VersionByClock) {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.event_id).collect();
+    let clock = "UPDATE millrace.outbox SET version = extract(epoch FROM occurred_at) * 1000
+                 WHERE event_id = ANY($1)";
+    sqlx::query(clock).bind(ids).execute(tx.db()).await?;
+    Ok(())
 }
 
 /// The rows this relay goes on with.
@@ -67,8 +86,10 @@ pub(super) fn taken(mut rows: Vec<Outgoing>) -> Vec<Outgoing> {
 }
 
 /// The key a record is sent under.
-pub(super) fn key(key: String) -> String {
-    if plant::is(Plant::KeyCase) { key.to_uppercase() } else { key }
+pub(super) fn key_case(row: &mut Outgoing) {
+    if plant::is(Plant::KeyCase) {
+        row.key = row.key.to_uppercase();
+    }
 }
 
 /// The attributes a record is sent with.

@@ -1,5 +1,6 @@
 //! A batch on its way to the broker: sent as a whole, every acknowledgement awaited.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -23,25 +24,28 @@ const LOOK_MAX: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A row of the outbox.
-pub(super) struct Outgoing {
+#[derive(Default)]
+pub(crate) struct Outgoing {
     /// Its place in the outbox.
     pub(super) id: i64,
+    pub(super) shard: i16,
     pub(super) event_id: Uuid,
-    topic: String,
-    name: String,
+    pub(super) topic: Cow<'static, str>,
+    pub(super) name: Cow<'static, str>,
     pub(super) key: String,
-    version: i64,
-    payload: Option<Vec<u8>>,
-    correlation_id: String,
-    causation_id: Option<Uuid>,
-    traceparent: Option<String>,
-    occurred_at: Timestamp,
-    recorded_at: Timestamp,
-    raw: Option<Raw>,
+    /// 0 of what is no fact.
+    pub(super) version: i64,
+    pub(super) payload: Option<Vec<u8>>,
+    pub(super) correlation_id: String,
+    pub(super) causation_id: Option<Uuid>,
+    pub(super) traceparent: Option<String>,
+    pub(super) occurred_at: Timestamp,
+    pub(super) recorded_at: Timestamp,
+    pub(super) raw: Option<Raw>,
 }
 
 /// What is sent of a record that is not a fact of ours, as it is.
-struct Raw {
+pub(super) struct Raw {
     key: Option<Vec<u8>>,
     headers: Headers,
     timestamp_ms: Option<i64>,
@@ -51,9 +55,9 @@ impl Outgoing {
     pub(super) fn from_row(row: &PgRow) -> Self {
         Self {
             event_id: row.get(0),
-            topic: row.get(1),
-            name: row.get(2),
-            key: super::planted::key(row.get(3)),
+            topic: row.get::<String, _>(1).into(),
+            name: row.get::<String, _>(2).into(),
+            key: row.get(3),
             version: row.get(4),
             payload: row.get(5),
             correlation_id: row.get(6),
@@ -67,6 +71,7 @@ impl Outgoing {
                 timestamp_ms: row.get(13),
             }),
             id: row.get(14),
+            shard: row.get(15),
         }
     }
 
@@ -90,7 +95,7 @@ impl Outgoing {
             ("ce_specversion", "1.0".to_owned()),
             ("ce_id", self.event_id.to_string()),
             ("ce_source", format!("/{domain}/{service}")),
-            ("ce_type", self.name.clone()),
+            ("ce_type", self.name.to_string()),
             ("ce_subject", self.key.clone()),
             ("ce_partitionkey", self.key.clone()),
             ("ce_time", self.occurred_at.to_string()),
@@ -173,7 +178,7 @@ impl Publisher {
         let began = Instant::now();
         let creates: Vec<TraceContext> =
             rows.iter().filter_map(|row| row.traceparent.clone().map(TraceContext)).collect();
-        let topic = rows.first().map_or("", |row| row.topic.as_str());
+        let topic = rows.first().map_or("", |row| &row.topic);
         let mut span = core.tracing.send(topic, rows.len(), creates.iter());
         let mut sent = Vec::with_capacity(rows.len());
         let mut outcome = Outcome::default();
@@ -196,7 +201,7 @@ impl Publisher {
         if outcome.failed.is_some() {
             span.fail("broker");
         }
-        for topic in rows.iter().map(|row| row.topic.as_str()).collect::<HashSet<_>>() {
+        for topic in rows.iter().map(|row| &*row.topic).collect::<HashSet<&str>>() {
             let of_topic = |index: &&usize| rows[**index].topic == topic;
             let count = outcome.acknowledged.iter().filter(of_topic).count();
             core.metrics.published(topic, count as u64);
@@ -272,14 +277,15 @@ impl Publisher {
     }
 
     /// Lets what is queued leave, or makes sure that nothing does.
-    pub(super) async fn close(self, orderly: bool) {
+    pub(super) async fn close(&self, orderly: bool) {
+        let producer = self.producer.clone();
         let close = move || {
             if orderly {
-                if let Err(error) = self.producer.flush(Duration::from_secs(2)) {
+                if let Err(error) = producer.flush(Duration::from_secs(2)) {
                     tracing::warn!(%error, "unsent facts stay in the outbox");
                 }
             } else {
-                self.producer.purge(PurgeConfig::default().queue().inflight());
+                producer.purge(PurgeConfig::default().queue().inflight());
             }
         };
         if tokio::task::spawn_blocking(close).await.is_err() {

@@ -161,12 +161,12 @@ impl Drain {
             true => last_versions(&mut tx, &batch).await?,
             false => Versions::new(),
         };
-        let announced = self.room.apply(&self.core, &mut tx, &mut turn, &last, &faults).await?;
-        let told = self.note(&mut tx, &key, &parked, &turn).await?;
+        self.room.apply(&self.core, &mut tx, &mut turn, &last, &faults).await?;
+        self.note(&mut tx, &key, &parked, &turn).await?;
         fail::point("drain.before_commit");
         tx.commit().await?;
         fail::point("drain.after_commit");
-        self.core.committed(announced || told);
+        self.core.committed();
         self.core.news.tell(std::iter::once(key.key.as_str()));
         let all = turn.acted().count() == parked.len();
         Ok(if all && parked.len() as i64 == records_max { Drained::More } else { Drained::Rests })
@@ -224,7 +224,7 @@ impl Drain {
         key: &Key,
         parked: &[Parked],
         turn: &Turn<'_>,
-    ) -> Result<bool, Fault> {
+    ) -> Result<(), Fault> {
         let mut outcomes = vec![];
         let (mut handled, mut waited) = (vec![], vec![]);
         for index in turn.acted() {
@@ -242,29 +242,28 @@ impl Drain {
             Some(Fate::Gap { .. }) => Some((index, None)),
             _ => None,
         });
-        let mut failed = None;
+        let mut failed = false;
         match fate {
             Some((index, Some(poison))) => {
                 let sentence = self.failed(tx, key, &parked[index], turn, index, &poison).await?;
                 if sentence.status == Status::Dead {
                     outcomes.push((parked[index].event_id, "dead"));
                 }
-                failed = Some(sentence);
+                failed = true;
             }
             Some((_, None)) => {
                 rows::wait_on(tx, key, self.core.config.consume.gap_wait).await?;
-                store::set_outcomes(tx, &outcomes).await?;
-                return Ok(false);
+                return store::set_outcomes(tx, &outcomes).await;
             }
             None => {}
         }
         store::set_outcomes(tx, &outcomes).await?;
-        rows::count(tx, key, !handled.is_empty(), failed.is_some()).await?;
-        if failed.is_none() {
+        rows::count(tx, key, !handled.is_empty(), failed).await?;
+        if !failed {
             store::settle_keys(tx, std::slice::from_ref(&key.key)).await?;
             planted::rest(tx, key, &handled).await?;
         }
-        Ok(failed.is_some_and(|sentence| sentence.status == Status::Dead))
+        Ok(())
     }
 
     /// One more attempt failed.

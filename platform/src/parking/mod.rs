@@ -32,14 +32,13 @@ pub(crate) struct Sentence {
     pub(crate) pause: Option<std::time::Duration>,
 }
 
-/// Parks what failed in a turn and what waits behind it, in the turn's own transaction. Says
-/// whether a dead letter was written.
+/// Parks what failed in a turn and what waits behind it, in the turn's own transaction.
 pub(crate) async fn park(
     core: &Core,
     tx: &mut Tx,
     reads: &[Read],
     turn: &Turn<'_>,
-) -> Result<bool, Failure> {
+) -> Result<(), Failure> {
     let mut rows: Vec<Row<'_>> = vec![];
     let mut keys: BTreeMap<String, NewKey> = BTreeMap::new();
     let mut first = None;
@@ -76,8 +75,7 @@ pub(crate) async fn park(
         rows.push(row);
     }
     let Some(first) = first else {
-        filled(tx, turn).await?;
-        return Ok(false);
+        return Ok(filled(tx, turn).await?);
     };
     room_for(core, tx, keys.len(), rows.len()).await.map_err(|full| match full {
         Full::Fault(fault) => fault.into(),
@@ -94,7 +92,7 @@ pub(crate) async fn park(
     if plant::is(Plant::LetterTwice) {
         store::announce_letters(tx, core, &letters).await?;
     }
-    Ok(!letters.is_empty())
+    Ok(())
 }
 
 /// The version that was missing came: what it held up is next.

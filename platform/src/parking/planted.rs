@@ -104,5 +104,6 @@ async fn send(tx: &mut Tx, record: &Record, headers: Headers) -> Result<(), Faul
     .bind(record.timestamp_ms)
     .execute(tx.db())
     .await?;
+    tx.leave_to_the_table();
     Ok(())
 }

@@ -305,6 +305,7 @@ pub(crate) async fn announce_letters(
     .bind(letters.iter().map(|letter| letter.record.timestamp_ms).collect::<Vec<_>>())
     .execute(tx.db())
     .await?;
+    tx.leave_to_the_table();
     Ok(())
 }
 

@@ -288,7 +288,7 @@ pub(super) async fn caught_up(core: &Core, number: i32) -> Result<(), Fault> {
         operation::end(&mut tx, core, id, &detail).await?;
     }
     tx.commit().await?;
-    core.committed(true);
+    core.committed();
     Ok(())
 }
 

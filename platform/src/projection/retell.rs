@@ -19,25 +19,26 @@ pub(super) async fn step(core: &Core, room: &dyn Room) -> Result<(), Fault> {
     .fetch_optional(tx.db())
     .await?;
     let Some((build, after)) = told else { return tx.commit().await };
-    let (next, announced) = room.retell(core, &mut tx, after, KEYS_MAX).await?;
+    let next = room.retell(core, &mut tx, after, KEYS_MAX).await?;
     let save = sqlx::query("UPDATE millrace.projection SET told = $2 WHERE build = $1");
     save.bind(build).bind(next).execute(tx.db()).await?;
     tx.commit().await?;
-    core.committed(announced);
+    core.committed();
     Ok(())
 }
 
-/// Says again what rows behind a key amount to: the key it came to, and whether anything was new.
+/// Says again what rows behind a key amount to: the key it came to.
 pub(crate) async fn rows<W: Announce>(
     core: &Core,
     tx: &mut Tx,
     after: &str,
     limit: i64,
-) -> Result<(Option<String>, bool), Fault> {
-    let Some((keys, last)) = W::behind(tx, after, limit).await? else { return Ok((None, false)) };
+) -> Result<Option<String>, Fault> {
+    let Some((keys, last)) = W::behind(tx, after, limit).await? else { return Ok(None) };
     let mut rows = W::load(tx, &keys).await?;
     let mut emit = core.pen(tx);
     rows.announce(&mut emit);
     rows.save(tx).await?;
-    Ok((Some(last), core.announce(tx, emit).await?))
+    core.announce(tx, emit).await?;
+    Ok(Some(last))
 }

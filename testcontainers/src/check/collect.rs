@@ -39,6 +39,10 @@ impl Ledgers for NoLedgers {
     }
 }
 
+/// Rows of an outbox, and whether the relay has said that they are sent.
+const OUTBOX: &str = "SELECT to_jsonb(t) || jsonb_build_object('sent', unsent.id IS NULL)
+    FROM millrace.outbox AS t LEFT JOIN millrace.unsent ON unsent.id = t.id ORDER BY t.id";
+
 /// Collects evidence about services in a world. Use it when everything has come to rest.
 pub struct Collector<'a> {
     world: &'a World,
@@ -147,8 +151,7 @@ impl<'a> Collector<'a> {
             inbox: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.inbox AS t").await?,
             last_versions: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.last_version AS t")
                 .await?,
-            outbox: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.outbox AS t ORDER BY id")
-                .await?,
+            outbox: rows(&mut tx, OUTBOX).await?,
             parked: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.parked AS t ORDER BY id")
                 .await?,
             parked_keys: rows(&mut tx, "SELECT to_jsonb(t) FROM millrace.parked_key AS t").await?,

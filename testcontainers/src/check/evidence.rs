@@ -184,8 +184,8 @@ pub struct OutboxRow {
     pub causation_id: Option<Uuid>,
     /// When it was written, RFC 3339.
     pub recorded_at: String,
-    /// When it was marked as sent, RFC 3339.
-    pub sent_at: Option<String>,
+    /// Whether the relay has said that it is sent.
+    pub sent: bool,
 }
 
 /// A record that waits, or waited.

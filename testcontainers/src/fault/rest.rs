@@ -10,7 +10,7 @@ use millrace::admin::{Admin, GroupOffset};
 use super::Field;
 use crate::eventually;
 
-const UNSENT: &str = "SELECT count(*) FROM millrace.outbox WHERE sent_at IS NULL";
+const UNSENT: &str = "SELECT count(*) FROM millrace.unsent";
 const PARKING: &str = "SELECT to_regclass('millrace.parked') IS NOT NULL";
 /// What waits behind a dead letter waits for an operator, not for time.
 const WAITING: &str = "SELECT count(*) FROM millrace.parked_key WHERE state <> 'dead'";

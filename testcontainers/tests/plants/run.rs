@@ -74,7 +74,7 @@ fn measure(evidence: &Evidence) -> Vec<usize> {
     for books in &evidence.services {
         let committed = books.committed.iter().filter_map(|at| at.offset).sum::<i64>();
         let folded = books.positions.iter().map(|at| at.next_offset).sum::<i64>();
-        let unsent = books.outbox.iter().filter(|row| row.sent_at.is_none()).count();
+        let unsent = books.outbox.iter().filter(|row| !row.sent).count();
         let handled = books.inbox.iter().filter(|row| row.outcome == "handled").count();
         let waiting = books.parked.iter().filter(|row| row.status == "waiting").count();
         let counts = [committed.unsigned_abs() as usize, folded.unsigned_abs() as usize];

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use harness::{Ground, World, eventually};
+use millrace::admin::Watermarks;
 use millrace::control::{Build, Kind, Place};
 use schemas::topics;
-use sqlx::{PgConnection, Row};
-use time::OffsetDateTime;
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::facts::{FACTS, Facts, READ};
@@ -98,6 +98,11 @@ async fn alone(world: &World) -> Result<f64> {
     Ok(rate)
 }
 
+/// Milliseconds since 1970, as the broker counts them.
+fn millis() -> i64 {
+    (time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000) as i64
+}
+
 struct Scene<'a> {
     world: &'a World,
     facts: &'a Facts<'a>,
@@ -107,6 +112,8 @@ impl Scene<'_> {
     /// Places orders at a steady rate until it is told to stop: the 99th percentile of the time until
     /// what an order amounts to is on its topic.
     async fn place(&self, orders: Range<u32>, stop: &CancellationToken) -> Result<f64> {
+        let (admin, topic) = (self.world.admin().await?, self.world.topic(topics::ORDER_STATE));
+        let begins = admin.watermarks(&topic).await?;
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
         let mut placed = HashMap::new();
         for number in orders {
@@ -114,27 +121,25 @@ impl Scene<'_> {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }
-            placed.insert(order(number).to_string(), OffsetDateTime::now_utc());
+            placed.insert(order(number).to_string(), millis());
             self.facts.place(number).await?;
         }
-        let keys: Vec<&String> = placed.keys().collect();
         let took = eventually(PATIENCE, "every order is told of", async || {
-            let mut db = self.world.database(VIEW).await.map_err(|error| error.to_string())?;
-            let rows = sqlx::query(
-                "SELECT key, min(sent_at) FROM millrace.outbox
-                 WHERE key = ANY($1) AND sent_at IS NOT NULL GROUP BY key",
-            )
-            .bind(&keys)
-            .fetch_all(&mut db)
-            .await
-            .map_err(|error| error.to_string())?;
-            let took = |row: &sqlx::postgres::PgRow| {
-                let (key, sent): (String, OffsetDateTime) = (row.get(0), row.get(1));
-                placed.get(&key).map(|at| (sent - *at).as_seconds_f64())
-            };
-            match rows.len() == placed.len() {
-                true => Ok(rows.iter().filter_map(took).collect::<Vec<f64>>()),
-                false => Err(format!("{} of {}", rows.len(), placed.len())),
+            let ends = admin.watermarks(&topic).await.map_err(|error| error.to_string())?;
+            let since = begins.iter().zip(ends);
+            let since = since.map(|(begin, end)| Watermarks { low: begin.high, ..end }).collect();
+            let said =
+                admin.read_between(&topic, since).await.map_err(|error| error.to_string())?;
+            let mut took = HashMap::new();
+            for record in said {
+                let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
+                if let (Some(placed), Some(at)) = (placed.get(&*key), record.timestamp) {
+                    took.entry(key.into_owned()).or_insert((at - placed) as f64 / 1e3);
+                }
+            }
+            match took.len() == placed.len() {
+                true => Ok(took.into_values().collect::<Vec<f64>>()),
+                false => Err(format!("{} of {}", took.len(), placed.len())),
             }
         });
         let mut took = took.await?;

@@ -162,8 +162,8 @@ impl Sim {
             payload: Some(payload.clone()),
             raw_headers: None,
             causation_id: cause,
-            recorded_at: recorded_at.clone(),
-            sent_at: Some(recorded_at),
+            recorded_at,
+            sent: true,
         });
         let flow = if key.len() == 36 { key.to_owned() } else { to.trace.clone() };
         let mut headers = vec![
@@ -340,8 +340,8 @@ impl Sim {
             payload: record.payload.clone(),
             raw_headers: Some(headers_to_json(&letter.headers)),
             causation_id: None,
-            recorded_at: now.clone(),
-            sent_at: Some(now),
+            recorded_at: now,
+            sent: true,
         };
         self.books(service).outbox.push(outbox);
         self.append(&letters, letter);

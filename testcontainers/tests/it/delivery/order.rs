@@ -28,6 +28,61 @@ async fn concurrent_writers_lose_nothing_and_keep_the_order_of_every_key() -> Re
     bench.world.close().await
 }
 
+/// The table is read when a session begins, once for each poll, and before a key that it has not met.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_committed_is_sent_without_being_read_and_is_not_marked() -> Result<()> {
+    let bench = Bench::new().await?;
+    let database = bench.world.database_name("writer");
+    bench.world.database_url("writer").await?;
+    bench.world.ground().log_statements(&database).await?;
+    let slow = |config: &mut millrace::Config| {
+        config.outbox.poll = std::time::Duration::from_secs(300);
+    };
+    let writer = bench.world.mount_with(tally::writer(), slow).await?;
+    write_at_once(&bench, &[&writer], 240).await?;
+    bench.until_sent("writer", 240).await?;
+    gapless(&bench.records(&NOTES).await?, 240)?;
+    let statements = bench.world.ground().logged_statements(&database).await?;
+    let count = |text: &str| statements.iter().filter(|it| it.starts_with(text)).count();
+    let read = count("SELECT event_id, topic, name, key, version");
+    ensure!(read <= 2 + BOOKS, "240 facts were read by {read} statements");
+    ensure!(count("UPDATE millrace.outbox") == 0, "rows are marked");
+    writer.stop().await?;
+    bench.world.close().await
+}
+
+/// Each session ends before it has written down what it sent, and nothing else is sent by the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_session_sent_is_written_down_by_the_next_one() -> Result<()> {
+    let bench = Bench::new().await?;
+    let writer = bench.world.mount(tally::writer()).await?;
+    let mut db = bench.world.database("writer").await?;
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for count in 1..=4 {
+        let key = format!("k-{count}");
+        eventually(SOON, "the command is taken", async || {
+            match bench.post(&writer, &key, "book", 1).await {
+                Ok((202, _)) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await?;
+        eventually(SOON, "the note is on the topic", async || {
+            match bench.records(&NOTES).await.map_err(|error| error.to_string())?.len() {
+                found if found >= count => Ok(()),
+                found => Err(format!("{found} of {count}")),
+            }
+        })
+        .await?;
+        sqlx::raw_sql(cut).execute(&mut db).await?;
+        bench.until_sent("writer", count as i64).await?;
+    }
+    gapless(&bench.records(&NOTES).await?, 4)?;
+    writer.stop().await?;
+    bench.world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_relays_of_one_outbox_never_publish_the_same_shard() -> Result<()> {
     let bench = Bench::new().await?;

@@ -5,6 +5,7 @@ mod door;
 mod journal;
 mod load;
 mod partner;
+mod plans;
 mod query;
 mod repair;
 mod shop;

@@ -1,0 +1,181 @@
+//! What a transaction announces is written to the outbox, under the next versions of its keys, and handed
+//! to the relay of this process, which may send it when the transaction is committed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use millrace_contract::{EventId, RECORD_BYTES_MAX};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::planted;
+use super::publish::Outgoing;
+use crate::emit::Announced;
+use crate::kafka::shard_of;
+use crate::store::{Versions, columns};
+use crate::{Fault, Tx};
+
+/// Writes the facts to the outbox under the next versions of their keys, and remembers the versions
+/// applied by this transaction.
+pub(crate) async fn announce(
+    tx: &mut Tx,
+    facts: Vec<Announced>,
+    schema_ids: &HashMap<&'static str, u32>,
+    applied: &Versions,
+) -> Result<(), Fault> {
+    let mut rows = Vec::with_capacity(facts.len());
+    for fact in facts {
+        let schema_id = schema_ids.get(fact.name);
+        let schema_id =
+            schema_id.ok_or_else(|| Fault::transient("schema ids are not known yet"))?;
+        rows.push(outgoing(fact, *schema_id)?);
+    }
+    let as_written = insert(tx, &mut rows, applied).await?;
+    planted::version_by_clock(tx, &rows).await?;
+    rows.iter_mut().for_each(planted::key_case);
+    match as_written {
+        true => tx.hand_over(rows),
+        false => tx.leave_to_the_table(),
+    }
+    Ok(())
+}
+
+/// Writes a record of the platform's own to the outbox: sent as it is, without attributes.
+pub(crate) async fn announce_raw(
+    tx: &mut Tx,
+    topic: &str,
+    name: &str,
+    key: &str,
+    payload: Vec<u8>,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
+             correlation_id, occurred_at, raw_key, raw_headers)
+         VALUES ($1, $2, $3, $4, $5, 0, $6, '', transaction_timestamp(), $7, $8)",
+    )
+    .bind(Uuid::now_v7())
+    .bind(shard_of(key))
+    .bind(topic)
+    .bind(name)
+    .bind(key)
+    .bind(payload)
+    .bind(key.as_bytes())
+    .bind(b"[]".as_slice())
+    .execute(tx.db())
+    .await?;
+    tx.leave_to_the_table();
+    Ok(())
+}
+
+/// A fact that no broker would take is refused here, where it costs one command, and not at
+/// the relay, where it would hold up its key.
+fn outgoing(fact: Announced, schema_id: u32) -> Result<Outgoing, Fault> {
+    let size = fact.datum.as_ref().map_or(0, Vec::len);
+    if size > RECORD_BYTES_MAX {
+        return Err(Fault::poison(format!("{} has {size} bytes, too large to send", fact.name)));
+    }
+    Ok(Outgoing {
+        event_id: fact.id.uuid(),
+        shard: shard_of(&fact.key),
+        topic: fact.topic.name.into(),
+        name: fact.name.into(),
+        payload: fact.datum.map(|datum| millrace_contract::frame(schema_id, &datum)),
+        key: fact.key,
+        correlation_id: fact.cause.correlation,
+        causation_id: fact.cause.causation.map(EventId::uuid),
+        traceparent: fact.cause.trace.map(|trace| trace.0),
+        occurred_at: fact.occurred_at,
+        ..Outgoing::default()
+    })
+}
+
+/// The versions that the facts of a key need.
+#[derive(Default)]
+struct Drawn {
+    /// Among the keys, from 1.
+    place: i32,
+    count: i64,
+    /// Of how many facts it is known so far.
+    said: i64,
+}
+
+/// The row of a key is locked before its facts draw their ids from the outbox, so that ids of one key are in
+/// commit order. Every key comes back with its version, and sorted as it is here: by bytes.
+///
+/// Says whether they stand there as they were given: a trigger of somebody else may have changed them.
+async fn insert(tx: &mut Tx, rows: &mut [Outgoing], applied: &Versions) -> Result<bool, Fault> {
+    let mut keys: BTreeMap<(&str, &str), Drawn> = BTreeMap::new();
+    for row in rows.iter() {
+        keys.entry((&row.topic, &row.key)).or_default().count += 1;
+    }
+    keys.values_mut().zip(1..).for_each(|(drawn, place)| drawn.place = place);
+    // Where the last new version of its key stands, and how many facts of its key come after it.
+    let (mut places, mut afters) = (vec![], vec![]);
+    for row in rows.iter() {
+        let drawn = keys.entry((&row.topic, &row.key)).or_default();
+        drawn.said += 1;
+        places.push(drawn.place);
+        afters.push(drawn.count - drawn.said);
+    }
+    let versions = columns(applied);
+    let written: Vec<PgRow> = sqlx::query(INSERT)
+        .bind(column(rows, |row| row.event_id))
+        .bind(column(rows, |row| row.shard))
+        .bind(column(rows, |row| &*row.topic))
+        .bind(column(rows, |row| &*row.name))
+        .bind(column(rows, |row| row.key.as_str()))
+        .bind(places)
+        .bind(afters)
+        .bind(column(rows, |row| row.payload.as_deref()))
+        .bind(column(rows, |row| row.correlation_id.as_str()))
+        .bind(column(rows, |row| row.causation_id))
+        .bind(column(rows, |row| row.traceparent.as_deref()))
+        .bind(column(rows, |row| row.occurred_at.datetime()))
+        .bind(keys.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
+        .bind(keys.keys().map(|(_, key)| *key).collect::<Vec<_>>())
+        .bind(keys.values().map(|drawn| drawn.count).collect::<Vec<_>>())
+        .bind(versions.0)
+        .bind(versions.1)
+        .bind(versions.2)
+        .fetch_all(tx.db())
+        .await?;
+    let by_id: HashMap<Uuid, &PgRow> = written.iter().map(|row| (row.get(0), row)).collect();
+    let mut as_written = true;
+    for row in rows {
+        let written = by_id.get(&row.event_id);
+        let written = written.ok_or_else(|| Fault::transient("a fact was not written"))?;
+        row.id = written.get(1);
+        row.version = written.get(2);
+        row.recorded_at = written.get::<time::OffsetDateTime, _>(3).into();
+        let size = written.get::<Option<i32>, _>(4).map(i32::unsigned_abs);
+        as_written &= size == row.payload.as_ref().map(|payload| payload.len() as u32);
+    }
+    Ok(as_written)
+}
+
+const INSERT: &str = r#"WITH drawn AS (
+         INSERT INTO millrace.stream_version AS stream (topic, key, version)
+         SELECT * FROM unnest($13::text[], $14::text[], $15::bigint[])
+         ON CONFLICT (topic, key) DO UPDATE SET version = stream.version + EXCLUDED.version
+         RETURNING topic, key, version),
+     saved AS (
+         INSERT INTO millrace.last_version AS last (topic, key, version)
+         SELECT * FROM unnest($16::text[], $17::text[], $18::bigint[])
+         ON CONFLICT (topic, key) DO UPDATE SET version = EXCLUDED.version
+         WHERE last.version < EXCLUDED.version)
+     INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
+         correlation_id, causation_id, traceparent, occurred_at)
+     SELECT event_id, shard, topic, name, key, versions[place] - after, payload,
+         correlation_id, causation_id, traceparent, occurred_at
+     FROM (SELECT array_agg(version ORDER BY topic COLLATE "C", key COLLATE "C") AS versions
+           FROM drawn) AS drawn,
+         unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::int[],
+             $7::bigint[], $8::bytea[], $9::text[], $10::uuid[], $11::text[],
+             $12::timestamptz[]) WITH ORDINALITY AS fact (event_id, shard, topic, name, key,
+             place, after, payload, correlation_id, causation_id, traceparent, occurred_at, n)
+     ORDER BY n
+     RETURNING event_id, id, version, recorded_at, octet_length(payload)"#;
+
+fn column<'a, T>(rows: &'a [Outgoing], of: impl Fn(&'a Outgoing) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
