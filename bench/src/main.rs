@@ -102,15 +102,16 @@ fn main() -> Result<ExitCode> {
     }
     anyhow::ensure!(!cfg!(debug_assertions), "a debug build measures itself; use `make bench`");
     ahead::stand_back()?;
-    let verdicts = tokio::runtime::Runtime::new()?.block_on(async {
+    let measured = tokio::runtime::Runtime::new()?.block_on(async {
         tokio::select! {
             measured = goals::measure(&args) => measured,
             _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
         }
     })?;
     if args.output == Form::Table {
-        println!("{}", verdict::table(&verdicts));
+        println!("{}", verdict::table(&measured.verdicts));
     }
-    let pass = verdicts.iter().all(Verdict::passes);
+    anyhow::ensure!(measured.failed.is_empty(), "failed: {}", measured.failed.join(", "));
+    let pass = measured.verdicts.iter().all(Verdict::passes);
     Ok(if pass { ExitCode::SUCCESS } else { ExitCode::from(MISSED) })
 }

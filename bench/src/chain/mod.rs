@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::hop::{announced, payment, record, sold};
+use crate::hop::{announced, drawn, payment, record};
 use crate::meter::{Beside, Meter};
 use crate::peers::{Announces, Place, bare, make_outbox, per_message};
 use crate::rounds::Sample;
@@ -145,7 +145,7 @@ impl Chain {
         let watched = async {
             let (meter, before) = loop {
                 ticks.tick().await;
-                let before = sold(&mut begins).await?;
+                let before = drawn(&mut begins).await?;
                 if before > 0 {
                     break (Meter::begin(self.beside), before);
                 }
@@ -153,8 +153,7 @@ impl Chain {
             loop {
                 ticks.tick().await;
                 // Cheap until it is nearly so: whoever looks takes from what is measured.
-                let near = "SELECT last_value >= $1 FROM millrace.outbox_id";
-                if !sqlx::query_scalar(near).bind(i64::from(orders)).fetch_one(&mut ends).await? {
+                if drawn(&mut ends).await? < i64::from(orders) {
                     continue;
                 }
                 if announced(&admin, &last).await? == i64::from(orders) {

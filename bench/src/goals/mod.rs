@@ -27,35 +27,46 @@ type Sync = Option<Duration>;
 const FREE: Sync = Some(Duration::ZERO);
 const OF_SERVER: Sync = Some(Duration::from_millis(2));
 /// Disks on which goals are judged, and others, which are measured to be known, and in quick size.
-const DISKS: [(&str, Sync); 2] = [("0", FREE), ("2ms", OF_SERVER)];
-const OTHERS: [(&str, Sync); 2] = [("5ms", Some(Duration::from_millis(5))), ("disk", None)];
+/// With the names under which hop and saga are kept.
+const DISKS: [(&str, &str, &str, Sync); 2] =
+    [("0", "hop-0", "saga-0", FREE), ("2ms", "hop-2ms", "saga-2ms", OF_SERVER)];
+const OTHERS: [(&str, &str, Sync); 2] =
+    [("5ms", "hop-5ms", Some(Duration::from_millis(5))), ("disk", "hop-disk", None)];
 
-/// Measures what is asked for; says each verdict as soon as it is known.
-pub(crate) async fn measure(args: &Args) -> Result<Vec<Verdict>> {
-    let (mut all, size) = (vec![], args.size());
+/// What came of the comparisons that were asked for.
+pub(crate) struct Outcome<'a> {
+    args: &'a Args,
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Comparisons that did not come to their end.
+    pub(crate) failed: Vec<&'static str>,
+}
+
+/// Measures what is asked for; says each verdict as soon as it is known. What fails is told, and the others go on.
+pub(crate) async fn measure(args: &Args) -> Result<Outcome<'_>> {
+    let (mut all, size) = (Outcome { args, verdicts: vec![], failed: vec![] }, args.size());
     if args.wants(&codec::GOALS) {
-        all.extend(told(args, "codec", codec::measure(size).await?)?);
+        all.note("codec", codec::measure(size).await)?;
     }
-    for (disk, sync) in DISKS {
+    for (disk, hop, _, sync) in DISKS {
         if args.wants(hop::goals(disk)) {
-            let measured = on(sync, async |ground| hop::measure(ground, disk, size).await).await?;
-            all.extend(told(args, &format!("hop-{disk}"), measured)?);
+            let measured = on(sync, async |ground| hop::measure(ground, disk, size).await).await;
+            all.note(hop, measured)?;
         }
     }
-    for (disk, sync) in OTHERS {
+    for (disk, hop, sync) in OTHERS {
         if args.wants_slow(hop::goals(disk)) {
             let quick = async |ground: &Ground| hop::measure(ground, disk, Size::of(true)).await;
-            all.extend(told(args, &format!("hop-{disk}"), on(sync, quick).await?)?);
+            all.note(hop, on(sync, quick).await)?;
         }
     }
-    for (disk, sync) in DISKS {
+    for (disk, _, saga, sync) in DISKS {
         let wanted = match sync {
             FREE => args.wants(saga::goals(disk)),
             _ => args.wants_slow(saga::goals(disk)),
         };
         if wanted {
-            let measured = on(sync, async |ground| saga::measure(ground, disk, size).await).await?;
-            all.extend(told(args, &format!("saga-{disk}"), measured)?);
+            let measured = on(sync, async |ground| saga::measure(ground, disk, size).await).await;
+            all.note(saga, measured)?;
         }
     }
     if args.wants(&freeze::GOALS) {
@@ -63,36 +74,36 @@ pub(crate) async fn measure(args: &Args) -> Result<Vec<Verdict>> {
             GroundKind::Embedded => Ok(None),
             _ => freeze::measure(ground).await.map(Some),
         });
-        match seen.await? {
-            Some(measured) => all.extend(told(args, "freeze", measured)?),
+        match seen.await.transpose() {
+            Some(measured) => all.note("freeze", measured)?,
             None => {
                 eprintln!("embedded ground: its broker cannot stand still, so nothing is judged")
             }
         }
     }
     if args.wants_slow(&latency::GOALS) {
-        let measured = on(FREE, async |ground| latency::measure(ground, size).await).await?;
-        all.extend(told(args, "latency", measured)?);
+        let measured = on(FREE, async |ground| latency::measure(ground, size).await).await;
+        all.note("latency", measured)?;
     }
     if args.wants_slow(&wake::GOALS) {
-        let measured = on(OF_SERVER, async |ground| wake::measure(ground, size).await).await?;
-        all.extend(told(args, "wake", measured)?);
+        let measured = on(OF_SERVER, async |ground| wake::measure(ground, size).await).await;
+        all.note("wake", measured)?;
     }
     if args.wants_slow(&growth::GOALS) {
-        let measured = on(FREE, async |ground| growth::measure(ground, size).await).await?;
-        all.extend(told(args, "growth", measured)?);
+        let measured = on(FREE, async |ground| growth::measure(ground, size).await).await;
+        all.note("growth", measured)?;
     }
     if args.wants_slow(&identities::GOALS) {
-        let measured = on(FREE, async |ground| identities::measure(ground, size).await).await?;
-        all.extend(told(args, "identities", measured)?);
+        let measured = on(FREE, async |ground| identities::measure(ground, size).await).await;
+        all.note("identities", measured)?;
     }
     if args.wants_slow(&telemetry::GOALS) {
-        let measured = on(FREE, async |ground| telemetry::measure(ground, size).await).await?;
-        all.extend(told(args, "telemetry", measured)?);
+        let measured = on(FREE, async |ground| telemetry::measure(ground, size).await).await;
+        all.note("telemetry", measured)?;
     }
     if args.wants(&relay::GOALS) {
-        let measured = on(FREE, async |ground| relay::measure(ground, size).await).await?;
-        all.extend(told(args, "relay", measured)?);
+        let measured = on(FREE, async |ground| relay::measure(ground, size).await).await;
+        all.note("relay", measured)?;
     }
     Ok(all)
 }
@@ -105,18 +116,26 @@ async fn on<T>(sync: Sync, measure: impl AsyncFnOnce(&Ground) -> Result<T>) -> R
     measured
 }
 
-fn told(
-    args: &Args,
-    name: &str,
-    (rounds, verdicts): (Rounds, Vec<Verdict>),
-) -> Result<Vec<Verdict>> {
-    results::keep(&args.results, name, &rounds, &verdicts)?;
-    if args.output == Form::Ndjson {
-        for verdict in &verdicts {
-            println!("{}", serde_json::to_string(verdict)?);
+impl Outcome<'_> {
+    /// Keeps what was measured, and says it.
+    fn note(&mut self, name: &'static str, measured: Result<(Rounds, Vec<Verdict>)>) -> Result<()> {
+        let (rounds, verdicts) = match measured {
+            Ok(measured) => measured,
+            Err(error) => {
+                eprintln!("{name} failed, and is not judged: {error:#}");
+                self.failed.push(name);
+                return Ok(());
+            }
+        };
+        results::keep(&self.args.results, name, &rounds, &verdicts)?;
+        if self.args.output == Form::Ndjson {
+            for verdict in &verdicts {
+                println!("{}", serde_json::to_string(verdict)?);
+            }
         }
+        self.verdicts.extend(verdicts);
+        Ok(())
     }
-    Ok(verdicts)
 }
 
 /// A ground of its own, whose database takes this time to bring a commit to the disk.
