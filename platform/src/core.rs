@@ -14,7 +14,7 @@ use crate::control::{Pauses, Progress, Skips};
 use crate::news::AllNews;
 use crate::outbox::{self, Fresh, Horizon};
 use crate::projection::{Courtesy, ViewCode};
-use crate::store::Versions;
+use crate::store::{Known, Versions};
 use crate::telemetry::{Metrics, Tracing};
 use crate::tx::Line;
 use crate::{Config, Emit, Fault, Registry, Tx, store};
@@ -33,6 +33,8 @@ pub(crate) struct Core {
     pub(crate) dead_letters: String,
     /// Topics it reads, by the contract's names.
     pub(crate) reads: Vec<&'static str>,
+    /// Topics of what it emits.
+    pub(crate) emits: Vec<&'static str>,
     /// The consumer group as the broker knows it.
     pub(crate) group: String,
     pub(crate) config: Config,
@@ -93,7 +95,7 @@ impl Core {
 
     /// Writes what was announced to the outbox; what is asked of partners is written with it.
     pub(crate) async fn announce(&self, tx: &mut Tx, emit: Emit) -> Result<(), Fault> {
-        self.announce_after(tx, emit, &Versions::new()).await
+        self.announce_after(tx, emit, &Versions::new(), &Known::default()).await
     }
 
     /// The same of a batch, whose versions are remembered with it.
@@ -102,6 +104,7 @@ impl Core {
         tx: &mut Tx,
         emit: Emit,
         applied: &Versions,
+        known: &Known,
     ) -> Result<(), Fault> {
         let (facts, outside) = emit.finish().map_err(|name| {
             Fault::poison(format!("{} emits {name} without declaring it", self.service))
@@ -112,7 +115,7 @@ impl Core {
         }
         let ids = self.schema_ids.get();
         let ids = ids.ok_or_else(|| Fault::transient("the registry has not answered yet"))?;
-        outbox::announce(tx, facts, ids, applied).await
+        outbox::announce(tx, facts, ids, applied, known).await
     }
 
     /// Tells whoever waits that a transaction was committed.

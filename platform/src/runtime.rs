@@ -3,7 +3,7 @@
 //! Start: configuration and schemas are checked before a port opens; what is away is waited for,
 //! not ready. End: not ready, stop consuming, drain HTTP, publish what is left, leave.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::replica::{Lookup, Mounted, Replica};
 use crate::service::Service;
 use crate::telemetry::{Metrics, Tracing};
 use crate::tx::Line;
-use crate::{Config, Door, Health, Registry, RegistryError, Source};
+use crate::{Config, Door, Health, Registry, RegistryError, Source, Topic};
 
 /// Why a service could not be mounted, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -179,10 +179,7 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
     let group = names.group(service.domain(), service.name);
     let checked = config.check().and_then(|()| kafka::check(&config, &group));
     checked.map_err(|error| RunError::Refused(error.to_string()))?;
-    let mut reads: Vec<&'static str> =
-        service.reads().into_iter().map(|(_, topic)| topic.name).collect();
-    reads.sort_unstable();
-    reads.dedup();
+    let reads = names_of(service.reads());
     let pool = pool(options, &config);
     Ok(Core {
         service: service.name,
@@ -190,6 +187,7 @@ fn core(service: &Service, config: Config, tracing: Tracing) -> Result<Core, Run
         instance: kafka::client_id(&config, service.name),
         dead_letters: service.dead_letters(),
         reads,
+        emits: names_of(service.emits()),
         line: Line::new(&pool.connect_options()),
         pool,
         registry: Registry::new(&config.registry),
@@ -239,6 +237,12 @@ fn settings(
     Ok((parsed, settings))
 }
 
+/// Names of topics, each once.
+fn names_of(facts: Vec<(&'static str, &'static Topic)>) -> Vec<&'static str> {
+    let names: BTreeSet<&'static str> = facts.into_iter().map(|(_, topic)| topic.name).collect();
+    names.into_iter().collect()
+}
+
 /// A connection that nobody used for so long is asked whether it lives before it is used.
 const TESTED_AFTER: Duration = Duration::from_secs(1);
 
@@ -252,6 +256,8 @@ fn pool(options: PgConnectOptions, config: &Config) -> PgPool {
         ("tcp_keepalives_idle", "10"),
         ("tcp_keepalives_interval", "5"),
         ("tcp_keepalives_count", "3"),
+        // What a service says is short. A plan that only looks expensive would be compiled, for half a second.
+        ("jit", "off"),
     ]);
     PgPoolOptions::new()
         .max_connections(config.database.max_connections)

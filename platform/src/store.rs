@@ -13,9 +13,40 @@ use crate::{Fault, Tx};
 /// Versions by topic and key.
 pub(crate) type Versions = HashMap<(&'static str, String), u64>;
 
+/// What is known of the keys of a batch before anything is decided.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The last version applied of each.
+    pub(crate) last: Versions,
+    /// Keys of which it was asked what was applied and what was announced.
+    asked: HashSet<String>,
+    /// On which topics something was announced of them, and on which it could have been.
+    announced: HashSet<(&'static str, String)>,
+    topics: Vec<&'static str>,
+}
+
+impl Known {
+    /// What the last versions are, and nothing of announcements.
+    pub(crate) fn only(last: Versions) -> Self {
+        Self { last, ..Self::default() }
+    }
+
+    /// Whether no version was applied of a key: its row is new, as far as anybody could see.
+    pub(crate) fn begins(&self, topic: &'static str, key: &str) -> bool {
+        self.asked.contains(key) && !self.last.contains_key(&(topic, key.to_owned()))
+    }
+
+    /// Whether nothing was announced of a key.
+    pub(crate) fn opens(&self, topic: &str, key: &str) -> bool {
+        let Some(topic) = self.topics.iter().find(|known| **known == topic) else { return false };
+        self.asked.contains(key) && !self.announced.contains(&(*topic, key.to_owned()))
+    }
+}
+
 /// Records the facts as arrived and says which of them had not arrived before. Comes first in the
 /// transaction: whoever inserts the row owns the effect. Ids are sorted, so that a zombie and its
-/// successor wait for each other instead of deadlocking.
+/// successor wait for each other instead of deadlocking. They come back in one row, which costs less than a row
+/// for each.
 pub(crate) async fn inbox_insert<'a>(
     tx: &mut Tx,
     batch: impl Iterator<Item = &'a Incoming<'a>>,
@@ -30,18 +61,20 @@ pub(crate) async fn inbox_insert<'a>(
     let partitions: Vec<i32> = rows.iter().map(|row| row.record.position.partition).collect();
     let offsets: Vec<i64> = rows.iter().map(|row| row.record.position.offset).collect();
     let digests: Vec<i64> = rows.iter().map(|row| row.digest).collect();
-    let inserted = sqlx::query_scalar::<_, Uuid>(
-        r#"INSERT INTO millrace.inbox (event_id, topic, "partition", "offset", digest)
-           SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bigint[])
-           ON CONFLICT (event_id) DO NOTHING
-           RETURNING event_id"#,
+    let inserted: Vec<Uuid> = sqlx::query_scalar(
+        r#"WITH new AS (
+               INSERT INTO millrace.inbox (event_id, topic, "partition", "offset", digest)
+               SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bigint[])
+               ON CONFLICT (event_id) DO NOTHING
+               RETURNING event_id)
+           SELECT COALESCE(array_agg(event_id), '{}') FROM new"#,
     )
     .bind(ids)
     .bind(topics)
     .bind(partitions)
     .bind(offsets)
     .bind(digests)
-    .fetch_all(tx.db())
+    .fetch_one(tx.db())
     .await?;
     let ids = inserted.into_iter().filter_map(|id| EventId::new(id).ok());
     Ok(ids.collect())
@@ -69,53 +102,85 @@ pub(crate) async fn inbox_digests(
     Ok(rows.iter().filter_map(digest).collect())
 }
 
-/// The last version applied for each key of the batch, unless one of the keys waits in parking: its
-/// lock has to come first, and what it waited for has to be seen.
-pub(crate) async fn last_versions_of_free(
+/// What is known of the keys of the batch, unless one of them waits in parking: its lock has to come first, and
+/// what it waited for has to be seen. Most keys are new to a service; rows that are known to be new are inserted
+/// without asking for each whether it is there, which would cost twice as much.
+pub(crate) async fn known_of_free(
     tx: &mut Tx,
     batch: &[Incoming<'_>],
-) -> Result<Option<Versions>, Fault> {
-    let sql = "WITH waiting AS MATERIALIZED (
+    emits: &[&'static str],
+) -> Result<Option<Known>, Fault> {
+    let (topics, keys) = asked(batch);
+    if keys.is_empty() {
+        return Ok(Some(Known::default()));
+    }
+    // Without its limit the last look would be a join, and might walk through all that was ever announced.
+    let rows = sqlx::query(
+        "WITH waiting AS MATERIALIZED (
             SELECT FROM millrace.parked_key WHERE key = ANY($2))
         SELECT last.* FROM unnest($1::text[], $2::text[]) AS asked (topic, key)
             CROSS JOIN LATERAL (
                 SELECT topic, key, version FROM millrace.last_version
                 WHERE topic = asked.topic AND key = asked.key FOR UPDATE) AS last
         WHERE NOT EXISTS (SELECT FROM waiting)
-        UNION ALL SELECT NULL, NULL, NULL WHERE EXISTS (SELECT FROM waiting)";
-    versions_by(tx, batch, sql).await
+        UNION ALL SELECT NULL, NULL, NULL WHERE EXISTS (SELECT FROM waiting)
+        UNION ALL SELECT announced.*, NULL
+        FROM unnest($3::text[]) AS emitted (topic) CROSS JOIN unnest($2::text[]) AS asked (key)
+            CROSS JOIN LATERAL (
+                SELECT topic, key FROM millrace.stream_version
+                WHERE topic = emitted.topic AND key = asked.key LIMIT 1) AS announced",
+    );
+    let rows = rows.bind(&topics).bind(&keys).bind(emits).fetch_all(tx.db()).await?;
+    let mut known = Known { topics: emits.to_vec(), ..Known::default() };
+    known.asked = keys.iter().map(|key| (*key).to_owned()).collect();
+    for row in &rows {
+        let (Some(topic), key) = (row.get::<Option<&str>, _>(0), row.get::<Option<&str>, _>(1))
+        else {
+            return Ok(None);
+        };
+        let key = key.unwrap_or_default().to_owned();
+        match row.get::<Option<i64>, _>(2) {
+            Some(version) => {
+                if let Some(topic) = topics.iter().find(|asked| **asked == topic) {
+                    known.last.insert((*topic, key), version as u64);
+                }
+            }
+            None => {
+                if let Some(topic) = emits.iter().find(|emitted| **emitted == topic) {
+                    known.announced.insert((*topic, key));
+                }
+            }
+        }
+    }
+    Ok(Some(known))
 }
 
 /// The last version applied for each key of the batch.
 pub(crate) async fn last_versions(tx: &mut Tx, batch: &[Incoming<'_>]) -> Result<Versions, Fault> {
-    let sql = "SELECT last.* FROM unnest($1::text[], $2::text[]) AS asked (topic, key)
+    let (topics, keys) = asked(batch);
+    if keys.is_empty() {
+        return Ok(Versions::new());
+    }
+    let rows = sqlx::query(
+        "SELECT last.* FROM unnest($1::text[], $2::text[]) AS asked (topic, key)
         CROSS JOIN LATERAL (
             SELECT topic, key, version FROM millrace.last_version
-            WHERE topic = asked.topic AND key = asked.key FOR UPDATE) AS last";
-    Ok(versions_by(tx, batch, sql).await?.unwrap_or_default())
+            WHERE topic = asked.topic AND key = asked.key FOR UPDATE) AS last",
+    );
+    let rows = rows.bind(&topics).bind(&keys).fetch_all(tx.db()).await?;
+    let version = |row: &sqlx::postgres::PgRow| {
+        let topic = topics.iter().find(|topic| **topic == row.get::<&str, _>(0))?;
+        Some(((*topic, row.get::<String, _>(1)), row.get::<i64, _>(2) as u64))
+    };
+    Ok(rows.iter().filter_map(version).collect())
 }
 
-/// `None` when a row names no key. Rows are locked in the order of their keys, one after the other: each is
-/// looked up by its index, which a join promises only as long as the tables are of the size it was planned for.
-async fn versions_by(
-    tx: &mut Tx,
-    batch: &[Incoming<'_>],
-    sql: &'static str,
-) -> Result<Option<Versions>, Fault> {
+/// Topics and keys of a batch. Rows are locked in this order, one after the other: each is looked up by its
+/// index, which a join promises only as long as the tables are of the size it was planned for.
+fn asked<'a>(batch: &'a [Incoming<'_>]) -> (Vec<&'static str>, Vec<&'a str>) {
     let keyed =
         batch.iter().filter_map(|row| Some((row.record.position.topic, row.key.as_deref()?)));
-    let sorted: BTreeSet<(&'static str, &str)> = keyed.collect();
-    let (topics, keys): (Vec<&'static str>, Vec<&str>) = sorted.into_iter().unzip();
-    if keys.is_empty() {
-        return Ok(Some(Versions::new()));
-    }
-    let rows = sqlx::query(sql).bind(&topics).bind(&keys).fetch_all(tx.db()).await?;
-    let names: HashMap<&str, &'static str> = topics.iter().map(|topic| (*topic, *topic)).collect();
-    let version = |row: &sqlx::postgres::PgRow| {
-        let topic = names.get(row.get::<Option<&str>, _>(0)?).copied()?;
-        Some(((topic, row.get::<String, _>(1)), row.get::<i64, _>(2) as u64))
-    };
-    Ok(rows.iter().map(version).collect())
+    keyed.collect::<BTreeSet<(&'static str, &str)>>().into_iter().unzip()
 }
 
 /// Remembers the versions applied by this transaction.
@@ -123,27 +188,42 @@ pub(crate) async fn save_last_versions(tx: &mut Tx, applied: &Versions) -> Resul
     if applied.is_empty() {
         return Ok(());
     }
-    let (topics, keys, versions) = columns(applied);
+    let versions = columns(applied, &Known::default());
     sqlx::query(
         "INSERT INTO millrace.last_version AS last (topic, key, version)
          SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
          ON CONFLICT (topic, key) DO UPDATE SET version = EXCLUDED.version
          WHERE last.version < EXCLUDED.version",
     )
-    .bind(topics)
-    .bind(keys)
-    .bind(versions)
+    .bind(versions.topics)
+    .bind(versions.keys)
+    .bind(versions.numbers)
     .execute(tx.db())
     .await?;
     Ok(())
 }
 
-/// Topics, keys and versions, in the order in which their rows are locked.
-pub(crate) fn columns(versions: &Versions) -> (Vec<&str>, Vec<&str>, Vec<i64>) {
+/// Versions as a statement takes them.
+#[derive(Default)]
+pub(crate) struct Columns<'a> {
+    pub(crate) topics: Vec<&'a str>,
+    pub(crate) keys: Vec<&'a str>,
+    pub(crate) numbers: Vec<i64>,
+    /// Of keys that begin.
+    pub(crate) new: Vec<bool>,
+}
+
+/// In the order in which their rows are locked.
+pub(crate) fn columns<'a>(versions: &'a Versions, known: &Known) -> Columns<'a> {
     let sorted: BTreeMap<_, _> = versions.iter().collect();
-    let topics = sorted.keys().map(|(topic, _)| *topic).collect();
-    let keys = sorted.keys().map(|(_, key)| key.as_str()).collect();
-    (topics, keys, sorted.values().map(|version| **version as i64).collect())
+    let mut columns = Columns::default();
+    for ((topic, key), version) in sorted {
+        columns.topics.push(topic);
+        columns.keys.push(key);
+        columns.numbers.push(*version as i64);
+        columns.new.push(known.begins(topic, key));
+    }
+    columns
 }
 
 /// How far the view has folded these partitions, locked against a second folder of the same ones.

@@ -43,19 +43,17 @@ pub(crate) struct Line {
 /// How the server plans what is said by keys, batch after batch and command after command: each statement
 /// once for a connection, which costs less than half of planning it anew for every record. A plan that is
 /// made while the tables are empty must do when they are large: every row is looked up by its index, one
-/// after the other, and never found by walking a whole table or the whole index of one. Without choice a
-/// plan looks so expensive that it would be compiled.
-const BY_KEYS: [(&str, &str); 5] = [
+/// after the other, and never found by walking a whole table or the whole index of one.
+const BY_KEYS: [(&str, &str); 4] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
-    ("jit", "off"),
 ];
 /// The same for one transaction, and when it began.
 const BEGIN: &str = "BEGIN;
     SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off;
-    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off;
+    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
     SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint";
 const BEGIN_ON_LINE: &str =
     "BEGIN; SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint";

@@ -11,6 +11,7 @@ use millrace_contract::{
 use sha2::{Digest, Sha256};
 
 use super::keep::UNDECLARED;
+use super::packed::Packed;
 use super::reaction::Read;
 use crate::{Fault, Poison, Registry, RegistryError};
 
@@ -25,7 +26,7 @@ pub(crate) struct Record {
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) payload: Option<Vec<u8>>,
     /// `None`: a name among them is not UTF-8, and the client cannot show them.
-    pub(crate) headers: Option<Headers>,
+    pub(crate) headers: Option<Packed>,
     /// The assignment of its partition under which it was fetched.
     pub(crate) generation: u64,
 }
@@ -82,27 +83,33 @@ impl Record {
     /// The bytes that it holds, headers and all.
     pub(crate) fn memory(&self) -> usize {
         let value = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
-        let headers = self.headers.iter().flatten().map(|(name, bytes)| name.len() + value(bytes));
-        self.bytes() + value(&self.key) + headers.sum::<usize>()
+        let headers = self.headers.as_ref().map_or(0, Packed::bytes);
+        self.bytes() + value(&self.key) + headers
+    }
+
+    pub(crate) fn unpacked_headers(&self) -> Headers {
+        self.headers.as_ref().map(Packed::unpacked).unwrap_or_default()
     }
 
     fn header(&self, name: &str) -> Result<Option<&str>, Poison> {
-        let headers = self.headers.as_deref();
+        let headers = self.headers.as_ref();
         let headers = headers.ok_or_else(|| header("a header's name is not UTF-8".to_owned()))?;
-        let mut found = headers.iter().filter(|(known, _)| known == name);
+        let mut found = headers.iter().filter(|(known, _)| *known == name);
         let Some((_, value)) = found.next() else { return Ok(None) };
         if found.next().is_some() {
             return Err(header(format!("header {name} is there twice")));
         }
-        let value = value.as_deref().unwrap_or_default();
+        let value = value.unwrap_or_default();
         let text = std::str::from_utf8(value).ok().filter(|text| !text.contains('\0'));
         text.map(Some).ok_or_else(|| header(format!("header {name} is no text")))
     }
 
+    fn said(&self, name: &str) -> Result<&str, Poison> {
+        self.header(name)?.ok_or_else(|| header(format!("header {name} is missing")))
+    }
+
     fn demand<T: std::str::FromStr>(&self, name: &str) -> Result<T, Poison> {
-        let text = self.header(name)?;
-        let text = text.ok_or_else(|| header(format!("header {name} is missing")))?;
-        text.parse().map_err(|_| header(format!("header {name} cannot be read")))
+        self.said(name)?.parse().map_err(|_| header(format!("header {name} cannot be read")))
     }
 
     /// Versions begin with 1, and Postgres counts them in 63 bits.
@@ -203,7 +210,7 @@ impl Arrivals {
     }
 
     async fn content(&self, record: &Record, payload: Option<&[u8]>) -> Result<Content, Fault> {
-        let name: String = record.demand("ce_type")?;
+        let name = record.said("ce_type")?;
         let topic = record.position.topic;
         let mut of_topic = self.reads.iter().filter(|read| read.topic.name == topic);
         let known = of_topic.clone().find(|read| read.name == name);
@@ -292,8 +299,7 @@ fn check_attributes(record: &Record, key: &str) -> Result<(), Poison> {
     let wanted =
         [("ce_specversion", "1.0"), ("content-type", "application/avro"), ("ce_subject", key)];
     for (name, value) in wanted {
-        let found: String = record.demand(name)?;
-        if found != value {
+        if record.said(name)? != value {
             return Err(header(format!("header {name} is not {value:?}")));
         }
     }
@@ -301,7 +307,7 @@ fn check_attributes(record: &Record, key: &str) -> Result<(), Poison> {
 }
 
 fn producer(record: &Record) -> Result<String, Poison> {
-    let source: String = record.demand("ce_source")?;
+    let source = record.said("ce_source")?;
     Ok(source.rsplit('/').next().unwrap_or_default().to_owned())
 }
 

@@ -76,6 +76,7 @@ impl Taker {
 mod tests {
     use millrace_contract::Position;
 
+    use super::super::packed::Packed;
     use super::*;
 
     fn record(bytes: usize) -> Record {
@@ -84,7 +85,7 @@ mod tests {
             timestamp_ms: None,
             key: None,
             payload: Some(vec![0; bytes]),
-            headers: Some(vec![]),
+            headers: Some(Packed::default()),
             generation: 0,
         }
     }

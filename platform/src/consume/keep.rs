@@ -10,11 +10,12 @@ use millrace_contract::{Cause, EventId, Headers, Position, Timestamp, Topic, unf
 use super::Haste;
 use super::arrive::{Arrived, Content, Incoming};
 use super::assign::Partition;
+use super::packed::Packed;
 use super::reaction::{Failure, Read, Room, origin_span};
 use super::turn::{Condemned, Turn};
 use crate::core::Core;
 use crate::service::Keep;
-use crate::store::{Versions, save_last_versions};
+use crate::store::{Known, save_last_versions};
 use crate::{Fault, FaultPolicy, Poison, Tx};
 
 /// What a fact is called where names are few, when nobody declared it.
@@ -44,7 +45,7 @@ pub struct Kept<'a> {
     /// The value of the record, with its framing.
     pub payload: &'a [u8],
     /// The headers of the record.
-    pub headers: &'a Headers,
+    pub headers: Headers,
 }
 
 /// Keeps records by `K`.
@@ -64,13 +65,13 @@ impl<K: Keep> Keeper<K> {
         core: &Core,
         tx: &mut Tx,
         turn: &mut Turn<'_>,
-        last: &Versions,
+        known: &Known,
         condemned: &Condemned,
     ) -> Result<(), Failure> {
         let batch = turn.batch;
         let (mut facts, mut spans) = (vec![], vec![]);
         for index in turn.open() {
-            if !turn.admits(index, last, condemned) {
+            if !turn.admits(index, &known.last, condemned) {
                 continue;
             }
             let Content::Fact(arrived) = &batch[index].content else { continue };
@@ -98,7 +99,7 @@ impl<K: Keep> Keeper<K> {
 fn kept<'a>(incoming: &'a Incoming<'_>, arrived: &'a Arrived) -> Result<Kept<'a>, Poison> {
     let (schema_id, _) =
         unframe(&arrived.datum).map_err(|error| Poison::coded("framing", error))?;
-    let headers = incoming.record.headers.as_ref();
+    let headers = incoming.record.headers.as_ref().map(Packed::unpacked);
     let headers = headers.ok_or_else(|| Poison::coded("header", "a header's name is not UTF-8"))?;
     Ok(Kept {
         id: incoming.id,
@@ -129,10 +130,10 @@ impl<K: Keep> Room for Keeper<K> {
         core: &'a Core,
         tx: &'a mut Tx,
         turn: &'a mut Turn<'_>,
-        last: &'a Versions,
+        known: &'a Known,
         condemned: &'a Condemned,
     ) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(Self::apply(core, tx, turn, last, condemned))
+        Box::pin(Self::apply(core, tx, turn, known, condemned))
     }
 
     fn wipe<'a>(

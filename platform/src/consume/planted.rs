@@ -8,7 +8,7 @@ use millrace_contract::{DecodeError, Event};
 use super::arrive::{Content, Incoming};
 use super::turn::Condemned;
 use crate::plant::{self, Plant};
-use crate::store::{self, Versions};
+use crate::store::{self, Known};
 use crate::{Fault, Poison, Tx};
 
 /// Bytes that a decoder makes up at most.
@@ -49,8 +49,8 @@ pub(super) fn unasked() -> Option<HashSet<usize>> {
 }
 
 /// What is known of versions: nothing, when nobody asks.
-pub(super) fn guard(last: Versions) -> Versions {
-    if plant::is(Plant::InboxLast) { Versions::new() } else { last }
+pub(super) fn guard(known: Known) -> Known {
+    if plant::is(Plant::InboxLast) { Known::default() } else { known }
 }
 
 /// What comes last of a batch and should have come first.

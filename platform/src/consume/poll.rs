@@ -19,6 +19,7 @@ use super::Haste;
 use super::arrive::Record;
 use super::assign::{Assignment, Partition};
 use super::handover::{Giver, Taker, handover};
+use super::packed::Packed;
 use super::reaction::Room;
 use crate::core::Core;
 use crate::kafka::{self, Names, READERS_WAIT};
@@ -239,7 +240,7 @@ impl Poller {
             timestamp_ms: message.timestamp().to_millis(),
             key: message.key().map(<[u8]>::to_vec),
             payload: message.payload().map(<[u8]>::to_vec),
-            headers: kafka::headers(message),
+            headers: Packed::of(message),
             generation,
         })
     }

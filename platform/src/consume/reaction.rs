@@ -15,7 +15,7 @@ use crate::core::{Core, in_time};
 use crate::emit::Origin;
 use crate::projection::{ViewCode, retell};
 use crate::service::{Announce, Decide, Fold, Sweep, WorkingSet};
-use crate::store::{Versions, save_last_versions};
+use crate::store::{Known, save_last_versions};
 use crate::telemetry::ProcessSpan;
 use crate::{Emit, Fault, FaultPolicy, Poison, Tx};
 
@@ -78,7 +78,7 @@ pub(crate) trait Room: Send + Sync {
         core: &'a Core,
         tx: &'a mut Tx,
         turn: &'a mut Turn<'_>,
-        last: &'a Versions,
+        known: &'a Known,
         condemned: &'a Condemned,
     ) -> BoxFuture<'a, Result<(), Failure>>;
 
@@ -267,7 +267,7 @@ impl<W: WorkingSet> Table<W> {
         core: &Core,
         tx: &mut Tx,
         turn: &mut Turn<'_>,
-        last: &Versions,
+        known: &Known,
         condemned: &Condemned,
     ) -> Result<(), Failure> {
         let mut facts: HashMap<usize, Result<Box<dyn Fact<W>>, Poison>> = HashMap::new();
@@ -281,7 +281,7 @@ impl<W: WorkingSet> Table<W> {
         }
         if facts.is_empty() {
             for index in turn.open() {
-                turn.admits(index, last, condemned);
+                turn.admits(index, &known.last, condemned);
             }
             save_last_versions(tx, &turn.take_remembered()).await?;
             return Ok(());
@@ -290,7 +290,7 @@ impl<W: WorkingSet> Table<W> {
         let mut emit = core.pen(tx);
         let mut spans = Vec::with_capacity(facts.len());
         for index in turn.open() {
-            if !turn.admits(index, last, condemned) {
+            if !turn.admits(index, &known.last, condemned) {
                 continue;
             }
             let (Some(fact), Content::Fact(arrived)) =
@@ -321,7 +321,7 @@ impl<W: WorkingSet> Table<W> {
             announce(&mut rows, &mut emit);
         }
         rows.save(tx).await?;
-        Ok(core.announce_after(tx, emit, &turn.take_remembered()).await?)
+        Ok(core.announce_after(tx, emit, &turn.take_remembered(), known).await?)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::core::{Core, in_time};
 use crate::parking;
 use crate::plant::{self, Plant};
 use crate::service::{Sweep, WorkingSet};
-use crate::store::{self, Versions};
+use crate::store::{self, Known};
 use crate::{Fault, Poison, Tx, fail};
 
 /// At most this many due rows are decided in one transaction.
@@ -61,18 +61,18 @@ pub(super) async fn handle(
         tx.commit().await?;
         return Ok(());
     }
-    let (waiting, last) = match store::last_versions_of_free(&mut tx, batch).await? {
-        Some(last) => (HashMap::new(), last),
+    let (waiting, known) = match store::known_of_free(&mut tx, batch, &core.emits).await? {
+        Some(known) => (HashMap::new(), known),
         None => {
             let waiting = parking::waiting(&mut tx, batch).await?;
-            (waiting, store::last_versions(&mut tx, batch).await?)
+            (waiting, Known::only(store::last_versions(&mut tx, batch).await?))
         }
     };
-    let last = planted::guard(last);
+    let known = planted::guard(known);
     let mut turn = Turn::new(batch, waiting);
     turn.versioned = true;
     repeated.iter().for_each(|index| turn.fates[*index] = Some(Fate::Repeat));
-    room.apply(core, &mut tx, &mut turn, &last, &condemned).await?;
+    room.apply(core, &mut tx, &mut turn, &known, &condemned).await?;
     debug_assert!(turn.applied.is_empty(), "versions were not remembered");
     count_repeats(core, &turn);
     planted::admit_late(&mut tx, batch).await?;
@@ -162,10 +162,10 @@ impl<W: WorkingSet> Room for Handler<W> {
         core: &'a Core,
         tx: &'a mut Tx,
         turn: &'a mut Turn<'_>,
-        last: &'a Versions,
+        known: &'a Known,
         condemned: &'a Condemned,
     ) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(self.table.apply(core, tx, turn, last, condemned))
+        Box::pin(self.table.apply(core, tx, turn, known, condemned))
     }
 
     fn wipe<'a>(

@@ -18,7 +18,7 @@ use crate::parking;
 use crate::plant::{self, Plant};
 use crate::projection::{LIVE, ViewCode};
 use crate::service::View;
-use crate::store::{self, Versions};
+use crate::store::{self, Known};
 use crate::{Fault, Tx};
 
 /// Forgetting a partition takes no longer; it is begun again after that.
@@ -104,7 +104,7 @@ pub(super) async fn handle(
         }
     }
     if !plant::is_turn(Plant::ViewSkips, 10) {
-        room.apply(core, &mut tx, &mut turn, &Versions::new(), &condemned).await?;
+        room.apply(core, &mut tx, &mut turn, &Known::default(), &condemned).await?;
     }
     parking::park(core, &mut tx, &room.facts(), &turn).await?;
     store::save_positions(&mut tx, LIVE, &next).await?;
@@ -181,10 +181,10 @@ impl<W: View> Room for Folder<W> {
         core: &'a Core,
         tx: &'a mut Tx,
         turn: &'a mut Turn<'_>,
-        last: &'a Versions,
+        known: &'a Known,
         condemned: &'a Condemned,
     ) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(self.table.apply(core, tx, turn, last, condemned))
+        Box::pin(self.table.apply(core, tx, turn, known, condemned))
     }
 
     fn wipe<'a>(

@@ -4,15 +4,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use millrace_contract::{EventId, RECORD_BYTES_MAX};
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::planted;
 use super::publish::Outgoing;
 use crate::emit::Announced;
 use crate::kafka::shard_of;
-use crate::store::{Versions, columns};
+use crate::store::{Known, Versions, columns};
 use crate::{Fault, Tx};
 
 /// Writes the facts to the outbox under the next versions of their keys, and remembers the versions
@@ -22,6 +20,7 @@ pub(crate) async fn announce(
     facts: Vec<Announced>,
     schema_ids: &HashMap<&'static str, u32>,
     applied: &Versions,
+    known: &Known,
 ) -> Result<(), Fault> {
     let mut rows = Vec::with_capacity(facts.len());
     for fact in facts {
@@ -30,7 +29,7 @@ pub(crate) async fn announce(
             schema_id.ok_or_else(|| Fault::transient("schema ids are not known yet"))?;
         rows.push(outgoing(fact, *schema_id)?);
     }
-    let as_written = insert(tx, &mut rows, applied).await?;
+    let as_written = insert(tx, &mut rows, applied, known).await?;
     planted::version_by_clock(tx, &rows).await?;
     rows.iter_mut().for_each(planted::key_case);
     match as_written {
@@ -103,7 +102,12 @@ struct Drawn {
 /// commit order. Every key comes back with its version, and sorted as it is here: by bytes.
 ///
 /// Says whether they stand there as they were given: a trigger of somebody else may have changed them.
-async fn insert(tx: &mut Tx, rows: &mut [Outgoing], applied: &Versions) -> Result<bool, Fault> {
+async fn insert(
+    tx: &mut Tx,
+    rows: &mut [Outgoing],
+    applied: &Versions,
+    known: &Known,
+) -> Result<bool, Fault> {
     let mut keys: BTreeMap<(&str, &str), Drawn> = BTreeMap::new();
     for row in rows.iter() {
         keys.entry((&row.topic, &row.key)).or_default().count += 1;
@@ -117,8 +121,8 @@ async fn insert(tx: &mut Tx, rows: &mut [Outgoing], applied: &Versions) -> Resul
         places.push(drawn.place);
         afters.push(drawn.count - drawn.said);
     }
-    let versions = columns(applied);
-    let written: Vec<PgRow> = sqlx::query(INSERT)
+    let versions = columns(applied, known);
+    let written: Option<Written> = sqlx::query_as(INSERT)
         .bind(column(rows, |row| row.event_id))
         .bind(column(rows, |row| row.shard))
         .bind(column(rows, |row| &*row.topic))
@@ -134,47 +138,92 @@ async fn insert(tx: &mut Tx, rows: &mut [Outgoing], applied: &Versions) -> Resul
         .bind(keys.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
         .bind(keys.keys().map(|(_, key)| *key).collect::<Vec<_>>())
         .bind(keys.values().map(|drawn| drawn.count).collect::<Vec<_>>())
-        .bind(versions.0)
-        .bind(versions.1)
-        .bind(versions.2)
-        .fetch_all(tx.db())
-        .await?;
-    let by_id: HashMap<Uuid, &PgRow> = written.iter().map(|row| (row.get(0), row)).collect();
+        .bind(keys.keys().map(|(topic, key)| known.opens(topic, key)).collect::<Vec<_>>())
+        .bind(versions.topics)
+        .bind(versions.keys)
+        .bind(versions.numbers)
+        .bind(versions.new)
+        .fetch_optional(tx.db())
+        .await
+        .map_err(met)?;
+    let written = written.ok_or_else(|| Fault::transient("a fact was not written"))?;
     let mut as_written = true;
-    for row in rows {
-        let written = by_id.get(&row.event_id);
-        let written = written.ok_or_else(|| Fault::transient("a fact was not written"))?;
-        row.id = written.get(1);
-        row.version = written.get(2);
-        row.recorded_at = written.get::<time::OffsetDateTime, _>(3).into();
-        let size = written.get::<Option<i32>, _>(4).map(i32::unsigned_abs);
-        as_written &= size == row.payload.as_ref().map(|payload| payload.len() as u32);
+    for (at, row) in rows.iter_mut().enumerate() {
+        row.id = written.ids[at];
+        row.version = written.versions[at];
+        row.recorded_at = written.times[at].into();
+        let size = written.sizes[at].map(i32::unsigned_abs);
+        as_written &= written.events[at] == row.event_id
+            && size == row.payload.as_ref().map(|payload| payload.len() as u32);
     }
     Ok(as_written)
 }
 
-const INSERT: &str = r#"WITH drawn AS (
+/// What the server has added to facts, in their order: one row with all of it costs less than a row for each.
+#[derive(sqlx::FromRow)]
+struct Written {
+    events: Vec<Uuid>,
+    ids: Vec<i64>,
+    versions: Vec<i64>,
+    times: Vec<time::OffsetDateTime>,
+    sizes: Vec<Option<i32>>,
+}
+
+/// Somebody else has begun with a key meanwhile that nobody had begun with: done again, one sees what he did.
+fn met(error: sqlx::Error) -> Fault {
+    let constraint = error.as_database_error().and_then(|error| error.constraint());
+    match constraint {
+        Some("stream_version_pkey" | "last_version_pkey") => Fault::transient(error),
+        _ => error.into(),
+    }
+}
+
+const INSERT: &str = r#"WITH begun AS (
+         INSERT INTO millrace.stream_version (topic, key, version)
+         SELECT topic, key, count
+         FROM unnest($13::text[], $14::text[], $15::bigint[], $16::bool[])
+             AS said (topic, key, count, new)
+         WHERE new
+         RETURNING topic, key, version),
+     risen AS (
          INSERT INTO millrace.stream_version AS stream (topic, key, version)
-         SELECT * FROM unnest($13::text[], $14::text[], $15::bigint[])
+         SELECT topic, key, count
+         FROM unnest($13::text[], $14::text[], $15::bigint[], $16::bool[])
+             AS said (topic, key, count, new)
+         WHERE NOT new
          ON CONFLICT (topic, key) DO UPDATE SET version = stream.version + EXCLUDED.version
          RETURNING topic, key, version),
+     drawn AS (SELECT * FROM begun UNION ALL SELECT * FROM risen),
      saved AS (
+         INSERT INTO millrace.last_version (topic, key, version)
+         SELECT topic, key, version
+         FROM unnest($17::text[], $18::text[], $19::bigint[], $20::bool[])
+             AS applied (topic, key, version, new)
+         WHERE new),
+     raised AS (
          INSERT INTO millrace.last_version AS last (topic, key, version)
-         SELECT * FROM unnest($16::text[], $17::text[], $18::bigint[])
+         SELECT topic, key, version
+         FROM unnest($17::text[], $18::text[], $19::bigint[], $20::bool[])
+             AS applied (topic, key, version, new)
+         WHERE NOT new
          ON CONFLICT (topic, key) DO UPDATE SET version = EXCLUDED.version
-         WHERE last.version < EXCLUDED.version)
-     INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
-         correlation_id, causation_id, traceparent, occurred_at)
-     SELECT event_id, shard, topic, name, key, versions[place] - after, payload,
-         correlation_id, causation_id, traceparent, occurred_at
-     FROM (SELECT array_agg(version ORDER BY topic COLLATE "C", key COLLATE "C") AS versions
-           FROM drawn) AS drawn,
-         unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::int[],
-             $7::bigint[], $8::bytea[], $9::text[], $10::uuid[], $11::text[],
-             $12::timestamptz[]) WITH ORDINALITY AS fact (event_id, shard, topic, name, key,
-             place, after, payload, correlation_id, causation_id, traceparent, occurred_at, n)
-     ORDER BY n
-     RETURNING event_id, id, version, recorded_at, octet_length(payload)"#;
+         WHERE last.version < EXCLUDED.version),
+     written AS (
+         INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
+             correlation_id, causation_id, traceparent, occurred_at)
+         SELECT event_id, shard, topic, name, key, versions[place] - after, payload,
+             correlation_id, causation_id, traceparent, occurred_at
+         FROM (SELECT array_agg(version ORDER BY topic COLLATE "C", key COLLATE "C") AS versions
+               FROM drawn) AS drawn,
+             unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::int[],
+                 $7::bigint[], $8::bytea[], $9::text[], $10::uuid[], $11::text[],
+                 $12::timestamptz[]) WITH ORDINALITY AS fact (event_id, shard, topic, name, key,
+                 place, after, payload, correlation_id, causation_id, traceparent, occurred_at, n)
+         ORDER BY n
+         RETURNING event_id, id, version, recorded_at, octet_length(payload) AS size)
+     SELECT array_agg(event_id) AS events, array_agg(id) AS ids, array_agg(version) AS versions,
+         array_agg(recorded_at) AS times, array_agg(size) AS sizes
+     FROM written HAVING count(*) = cardinality($1)"#;
 
 fn column<'a, T>(rows: &'a [Outgoing], of: impl Fn(&'a Outgoing) -> T) -> Vec<T> {
     rows.iter().map(of).collect()

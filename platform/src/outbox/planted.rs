@@ -1,6 +1,7 @@
 //! Defects of the relay, for the checker to find. Without the feature `plants` each of these passes
 //! on what it was given.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -93,11 +94,11 @@ pub(super) fn key_case(row: &mut Outgoing) {
 }
 
 /// The attributes a record is sent with.
-pub(super) fn spoil(headers: &mut Vec<(&'static str, String)>) {
+pub(super) fn spoil(headers: &mut Vec<(&str, Cow<'_, str>)>) {
     let mut set = |plant, name, value: fn() -> String| {
         if plant::is(plant) {
             let found = headers.iter_mut().filter(|(known, _)| *known == name);
-            found.for_each(|(_, header)| *header = value());
+            found.for_each(|(_, header)| *header = value().into());
         }
     };
     set(Plant::RelayVersionLost, "ce_sequence", || format!("{:020}", 1));

@@ -91,29 +91,29 @@ impl Outgoing {
         let domain = self.topic.split('.').next().unwrap_or_default();
         let payload = self.payload.as_deref().unwrap_or_default();
         let schema_id = millrace_contract::unframe(payload).map_or(0, |(id, _)| id);
-        let mut headers = vec![
-            ("ce_specversion", "1.0".to_owned()),
-            ("ce_id", self.event_id.to_string()),
-            ("ce_source", format!("/{domain}/{service}")),
-            ("ce_type", self.name.to_string()),
-            ("ce_subject", self.key.clone()),
-            ("ce_partitionkey", self.key.clone()),
-            ("ce_time", self.occurred_at.to_string()),
-            ("ce_recordedtime", self.recorded_at.to_string()),
-            ("ce_dataschema", format!("{registry}/schemas/ids/{schema_id}")),
-            ("ce_sequence", format!("{:020}", self.version)),
-            ("ce_correlationid", self.correlation_id.clone()),
-            ("content-type", "application/avro".to_owned()),
+        let mut headers: Vec<(&str, Cow<'_, str>)> = vec![
+            ("ce_specversion", "1.0".into()),
+            ("ce_id", self.event_id.to_string().into()),
+            ("ce_source", format!("/{domain}/{service}").into()),
+            ("ce_type", (*self.name).into()),
+            ("ce_subject", (&self.key).into()),
+            ("ce_partitionkey", (&self.key).into()),
+            ("ce_time", self.occurred_at.to_string().into()),
+            ("ce_recordedtime", self.recorded_at.to_string().into()),
+            ("ce_dataschema", format!("{registry}/schemas/ids/{schema_id}").into()),
+            ("ce_sequence", format!("{:020}", self.version).into()),
+            ("ce_correlationid", (&self.correlation_id).into()),
+            ("content-type", "application/avro".into()),
         ];
         if let Some(causation) = self.causation_id {
-            headers.push(("ce_causationid", causation.to_string()));
+            headers.push(("ce_causationid", causation.to_string().into()));
         }
         if let Some(traceparent) = &self.traceparent {
-            headers.push(("traceparent", traceparent.clone()));
+            headers.push(("traceparent", traceparent.into()));
         }
         super::planted::spoil(&mut headers);
-        let insert = |all: OwnedHeaders, (key, value): &(&str, String)| {
-            all.insert(Header { key, value: Some(value) })
+        let insert = |all: OwnedHeaders, (key, value): &(&str, Cow<'_, str>)| {
+            all.insert(Header { key, value: Some(&**value) })
         };
         headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), insert)
     }

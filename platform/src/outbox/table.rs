@@ -16,23 +16,32 @@ use crate::plant::{self, Plant};
 /// How the server treats this connection. What a crashed one forgets of the marks is sent once more, by a
 /// new session. The relay says the same few statements all the time, and for each there is one way that
 /// stays good however the tables grow, by an index: it is found once.
-pub(super) const SETTINGS: [(&str, &str); 6] = [
+pub(super) const SETTINGS: [(&str, &str); 5] = [
     ("synchronous_commit", "off"),
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_sort", "off"),
-    // Without choice a plan looks so expensive that it would be compiled.
-    ("jit", "off"),
 ];
 /// No statement of the relay takes longer.
 const STATEMENT_MAX: Duration = Duration::from_secs(10);
 
 /// How much waits, as far as the relay has said, and for how many seconds: counted up to a bound, so that
-/// counting stays cheap.
+/// counting stays cheap. Each gap between what is sent is looked into by itself; as a join, a plan may walk
+/// through the whole outbox to find who lies in a gap.
 pub(crate) const PENDING: &str =
     "SELECT count(*), COALESCE(EXTRACT(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8
-     FROM (SELECT recorded_at FROM millrace.unsent ORDER BY id LIMIT 10000) AS waiting";
+     FROM (SELECT below, sent, array_agg(shard) AS shards FROM millrace.relay
+           GROUP BY below, sent) AS said
+         CROSS JOIN LATERAL (
+             SELECT row.recorded_at
+             FROM unnest(int8multirange(int8range(below, NULL)) - sent) AS gap
+                 CROSS JOIN LATERAL (
+                     SELECT recorded_at FROM millrace.outbox
+                     WHERE id >= lower(gap) AND id < COALESCE(upper(gap), 9223372036854775807)
+                         AND shard = ANY (said.shards)
+                     ORDER BY id LIMIT 10000) AS row
+             LIMIT 10000) AS waiting";
 
 /// The oldest rows that are not sent. They lie in gaps between ranges of what is; behind the last gap that
 /// is looked into by itself there may be more ranges.

@@ -20,7 +20,7 @@ use crate::consume::arrive::{Arrivals, Incoming, Record};
 use crate::consume::reaction::{Failure, Read, Room, guarded};
 use crate::consume::turn::{Condemned, Fate, Turn};
 use crate::core::{Core, in_time};
-use crate::store::{Versions, last_versions};
+use crate::store::{Known, last_versions};
 use crate::{Condition, Fault, Poison, Tx, fail};
 
 /// Looks at what is due this often.
@@ -158,8 +158,8 @@ impl Drain {
         turn.gaps_count = key.state == KeyState::Held;
         turn.versioned = !self.room.is_view();
         let last = match turn.gaps_count {
-            true => last_versions(&mut tx, &batch).await?,
-            false => Versions::new(),
+            true => Known::only(last_versions(&mut tx, &batch).await?),
+            false => Known::default(),
         };
         self.room.apply(&self.core, &mut tx, &mut turn, &last, &faults).await?;
         self.note(&mut tx, &key, &parked, &turn).await?;
@@ -204,7 +204,7 @@ impl Drain {
                 timestamp_ms: row.get(5),
                 key: row.get(6),
                 payload: row.get(7),
-                headers: Some(headers_from_json(headers).map_err(Fault::poison)?),
+                headers: Some((&headers_from_json(headers).map_err(Fault::poison)?).into()),
                 generation: 0,
             },
             edited: row.get(9),

@@ -78,7 +78,7 @@ impl Letter<'_> {
             ("dlq_redrive_count", Some(fault.redrives.to_string())),
             ("dlq_operation_id", fault.operation.map(|id| id.to_string())),
         ];
-        let mut headers = self.record.headers.clone().unwrap_or_default();
+        let mut headers = self.record.unpacked_headers();
         if plant::is(Plant::LetterWithoutHeaders) {
             headers.clear();
         }

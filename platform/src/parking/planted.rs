@@ -1,7 +1,7 @@
 //! Defects of parking, for the checker to find. Without the feature `plants` each of these leaves
 //! everything as it is.
 
-use millrace_contract::Headers;
+use millrace_contract::{Headers, headers_to_json};
 use uuid::Uuid;
 
 use super::rows::{Key, Parked};
@@ -21,7 +21,7 @@ pub(super) fn goes_back(incoming: &Incoming<'_>) -> bool {
 pub(super) async fn send_back(tx: &mut Tx, incoming: &Incoming<'_>) -> Result<(), Fault> {
     let forget = sqlx::query("DELETE FROM millrace.inbox WHERE event_id = $1");
     forget.bind(incoming.id.uuid()).execute(tx.db()).await?;
-    let headers = incoming.record.headers.clone().unwrap_or_default();
+    let headers = incoming.record.unpacked_headers();
     send(tx, incoming.record, headers).await
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn send_again(tx: &mut Tx, parked: &mut Vec<Parked>) -> Result<
         return Ok(());
     }
     for parked in parked.extract_if(.., |parked| parked.dead) {
-        let mut headers = parked.record.headers.clone().unwrap_or_default();
+        let mut headers = parked.record.unpacked_headers();
         let id = headers.iter_mut().find(|(name, _)| name == "ce_id");
         if let Some((_, id)) = id {
             *id = Some(Uuid::now_v7().to_string().into_bytes());
@@ -100,7 +100,7 @@ async fn send(tx: &mut Tx, record: &Record, headers: Headers) -> Result<(), Faul
     .bind(&text)
     .bind(&record.payload)
     .bind(&key)
-    .bind(store::headers(Some(&headers)))
+    .bind(headers_to_json(&headers))
     .bind(record.timestamp_ms)
     .execute(tx.db())
     .await?;

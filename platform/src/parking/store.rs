@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use millrace_contract::{EventId, Headers, headers_to_json};
+use millrace_contract::{EventId, headers_to_json};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
@@ -183,7 +183,12 @@ pub(super) async fn insert(tx: &mut Tx, rows: &[Row<'_>]) -> Result<HashSet<Even
     .bind(records.iter().map(|record| record.timestamp_ms).collect::<Vec<_>>())
     .bind(records.iter().map(|record| record.key.clone()).collect::<Vec<_>>())
     .bind(records.iter().map(|record| record.payload.clone()).collect::<Vec<_>>())
-    .bind(records.iter().map(|record| headers(record.headers.as_ref())).collect::<Vec<_>>())
+    .bind(
+        records
+            .iter()
+            .map(|record| headers_to_json(&record.unpacked_headers()))
+            .collect::<Vec<_>>(),
+    )
     .bind(rows.iter().map(|row| row.incoming.name.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.status.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.reason).collect::<Vec<_>>())
@@ -212,11 +217,6 @@ pub(crate) async fn reasons(
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().collect())
-}
-
-/// Headers as they are stored.
-pub(crate) fn headers(headers: Option<&Headers>) -> Vec<u8> {
-    headers_to_json(headers.map_or(&[], Vec::as_slice))
 }
 
 /// Parks keys that are not parked yet.
@@ -301,7 +301,7 @@ pub(crate) async fn announce_letters(
     .bind(letters.iter().map(|letter| letter.key).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| planted_payload(letter)).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| planted_key(letter)).collect::<Vec<_>>())
-    .bind(letters.iter().map(|letter| headers(Some(&letter.headers()))).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| headers_to_json(&letter.headers())).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| letter.record.timestamp_ms).collect::<Vec<_>>())
     .execute(tx.db())
     .await?;

@@ -15,7 +15,7 @@ use crate::consume::{Link, Partition, link};
 use crate::control::operation;
 use crate::core::Core;
 use crate::parking::key_of;
-use crate::store::{self, Versions};
+use crate::store::{self, Known};
 use crate::tx::Line;
 use crate::{Fault, Health, Poison, Tx};
 
@@ -200,7 +200,7 @@ impl Builder {
             }
         }
         let new = turn.open().len();
-        self.room.apply(core, &mut tx, &mut turn, &Versions::new(), &condemned).await?;
+        self.room.apply(core, &mut tx, &mut turn, &Known::default(), &condemned).await?;
         self.note_broken(&mut tx, &turn).await?;
         store::save_positions(&mut tx, &schema, &next).await?;
         self.note_folded(&mut tx, new).await?;

@@ -26,7 +26,7 @@ impl Keep for Pages {
                 offset: fact.position.offset,
                 schema_id: fact.schema_id,
                 payload: fact.payload.to_vec(),
-                headers: store::headers(fact.headers),
+                headers: store::headers(&fact.headers),
                 producer: fact.producer.to_owned(),
                 version: fact.version,
                 correlation: fact.cause.correlation.clone(),

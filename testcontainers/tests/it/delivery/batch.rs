@@ -11,11 +11,11 @@ use crate::tally::facts::NOTES;
 
 /// Every statement of a batch between BEGIN and COMMIT, in their order.
 const STATEMENTS: [&str; 5] = [
-    "INSERT INTO millrace.inbox ",
+    "WITH new AS",
     "WITH waiting AS MATERIALIZED",
     "SELECT book, total, notes, pardoned FROM book WHERE",
     "INSERT INTO book ",
-    "WITH drawn AS",
+    "WITH begun AS",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

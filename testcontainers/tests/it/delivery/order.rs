@@ -11,7 +11,7 @@ use sqlx::Connection;
 
 use super::{Bench, SOON};
 use crate::tally;
-use crate::tally::facts::NOTES;
+use crate::tally::facts::{NOTES, TALLIES};
 
 const BOOKS: usize = 5;
 
@@ -80,6 +80,74 @@ async fn what_a_session_sent_is_written_down_by_the_next_one() -> Result<()> {
     }
     gapless(&bench.records(&NOTES).await?, 4)?;
     writer.stop().await?;
+    bench.world.close().await
+}
+
+/// As a join, the question how much waits walked through everything that was ever sent, once for each poll.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_of_the_relay_reads_nothing_that_is_sent() -> Result<()> {
+    const SENT: i64 = 20_000;
+    let bench = Bench::new().await?;
+    bench.world.mount(tally::writer()).await?.stop().await?;
+    let mut db = bench.world.database("writer").await?;
+    let sent = sqlx::query(
+        "INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, correlation_id,
+             occurred_at)
+         SELECT gen_random_uuid(), n % 16, $2, 'test.note.Noted', 'k-' || n, 1, '', now()
+         FROM generate_series(1, $1) AS n",
+    );
+    sent.bind(SENT).bind(NOTES.name).execute(&mut db).await?;
+    let below = "UPDATE millrace.relay SET below = (SELECT max(id) + 1 FROM millrace.outbox)";
+    sqlx::query(below).execute(&mut db).await?;
+    let often = |config: &mut millrace::Config| {
+        config.outbox.poll = std::time::Duration::from_millis(50);
+    };
+    let writer = bench.world.mount_with(tally::writer(), often).await?;
+    let read = eventually(SOON, "the server has counted many looks", async || {
+        let counted = sqlx::query_as::<_, (i64, i64)>(
+            "SELECT sum(idx_scan)::bigint, sum(COALESCE(idx_tup_fetch, 0) + seq_tup_read)::bigint
+             FROM pg_stat_user_tables WHERE relname LIKE 'outbox%'",
+        );
+        match counted.fetch_one(&mut db).await {
+            Ok((looks, read)) if looks >= 200 => Ok(read),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await?;
+    ensure!(read < SENT, "{read} rows were read, where none waits");
+    ensure!(bench.records(&NOTES).await?.is_empty(), "something was sent again");
+    writer.stop().await?;
+    bench.world.close().await
+}
+
+/// Rows of keys that are known to be new are inserted without asking for each whether it is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_meets_another_transaction_at_a_new_key_is_done_again() -> Result<()> {
+    let bench = Bench::new().await?;
+    let sums = bench.world.mount(tally::tally()).await?;
+    let mut db = bench.world.database("tally").await?;
+    let mut faster = db.begin().await?;
+    let begins = sqlx::query("INSERT INTO millrace.stream_version VALUES ($1, 'met', 1)");
+    begins.bind(TALLIES.name).execute(&mut *faster).await?;
+    bench.put(&NOTES, bench.raw_note("met", 1, 5)).await?;
+    let waits = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually(SOON, "the batch waits for the other one", async || {
+        match bench.count("tally", waits).await {
+            Ok(1) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await?;
+    faster.commit().await?;
+    bench.until_notes(&BTreeMap::from([("met".into(), 1)])).await?;
+    bench.until_sent("tally", 1).await?;
+    let records = bench.records(&TALLIES).await?;
+    let versions: Vec<_> =
+        records.iter().filter_map(|record| record.header("ce_sequence")).collect();
+    ensure!(versions == [format!("{:020}", 2)], "{versions:?}");
+    ensure!(bench.letters().await?.is_empty(), "nothing was wrong with the record");
+    sums.stop().await?;
     bench.world.close().await
 }
 
