@@ -3,8 +3,8 @@
 //! so that the member is never thrown out of its group.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ pub(crate) struct Link {
     pub(crate) assignment: Arc<Assignment>,
     pub(super) consumer: Arc<BaseConsumer<Listener>>,
     pub(super) names: Names,
-    turnstile: Arc<Mutex<()>>,
+    turnstile: Arc<Turnstile>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn start(
     consumer.subscribe(&subscribed).map_err(Fault::transient)?;
     let consumer = Arc::new(consumer);
     let (giver, records) = handover();
-    let turnstile = Arc::new(Mutex::new(()));
+    let turnstile = Arc::<Turnstile>::default();
     let poller = Poller {
         consumer: consumer.clone(),
         giver,
@@ -144,7 +144,7 @@ impl Link {
         // No record is on its way from the client to us meanwhile: what was fetched before is told
         // apart from what comes now.
         let seek = move || {
-            let _alone = turnstile.lock().unwrap_or_else(PoisonError::into_inner);
+            let _alone = turnstile.blocking_lock();
             consumer.seek(&topic, partition.1, Offset::Offset(offset), LOOKUP_MAX)?;
             assignment.renew(partition);
             Ok::<_, KafkaError>(())
@@ -192,6 +192,10 @@ impl Link {
     }
 }
 
+/// Who waits has his turn: the polling thread lets go and takes it again at once, all day, and a lock that is
+/// not fair keeps others from it for seconds.
+type Turnstile = tokio::sync::Mutex<()>;
+
 /// The state of the polling thread.
 struct Poller {
     consumer: Arc<BaseConsumer<Listener>>,
@@ -199,7 +203,7 @@ struct Poller {
     /// Records that found the hand-over full; fetching is paused while there are any.
     overflow: VecDeque<Record>,
     /// Held from a poll until its record is ours, and while a partition is put elsewhere.
-    turnstile: Arc<Mutex<()>>,
+    turnstile: Arc<Turnstile>,
 }
 
 impl Poller {
@@ -226,7 +230,10 @@ impl Poller {
     }
 
     fn poll(&self, patience: Duration) -> Result<Option<Record>, KafkaError> {
-        let _alone = self.turnstile.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = match self.turnstile.try_lock() {
+            Ok(alone) => alone,
+            Err(_) => self.turnstile.blocking_lock(),
+        };
         let message = self.consumer.poll(patience).transpose()?;
         Ok(message.and_then(|message| self.own(&message)))
     }
