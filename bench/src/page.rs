@@ -22,9 +22,9 @@ the command beside it. Absolute times are those of the machine; what is judged a
 quartile that is further from the goal.
 
 The sides of a comparison take turns, and their order rotates. The first round does not count. A round is
-done again when the side that serves as the reference was more than 30 % from its own median. Processor time
-is that of this process and of PostgreSQL's, as the scheduler counts it; where the broker's is said, it is said
-apart. Parts are kinds of threads and processes, so that one sees where the time goes. What has no target is
+done again when the side that serves as the reference was more than 30 % from its own median, one round of
+three at most. Processor time is that of this process and of PostgreSQL's, as the scheduler counts it; where the
+broker's is said, it is said apart. Parts are kinds of threads and processes, so that one sees where the time goes. What has no target is
 measured to be known.
 ";
 

@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use millrace_contract::Headers;
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{BorrowedMessage, Header, Headers, Message};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaType;
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::config::alike;
+use crate::consume::packed::Packed;
 use crate::plant::{self, Plant};
 use crate::{Config, ConfigError};
 
@@ -135,11 +137,8 @@ pub(crate) fn client_id(config: &Config, service: &str) -> String {
 }
 
 /// The headers of a record; `None` when a name among them is not UTF-8, at which the client panics.
-pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Option<Vec<(String, Option<Vec<u8>>)>> {
-    let Some(headers) = message.headers() else { return Some(vec![]) };
-    let own = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
-    let read = std::panic::AssertUnwindSafe(|| headers.iter().map(own).collect());
-    std::panic::catch_unwind(read).ok()
+pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Option<Headers> {
+    Packed::of(message).map(|headers| headers.unpacked())
 }
 
 /// The outbox shard of a key.

@@ -10,7 +10,7 @@ mod batch;
 mod careful;
 mod handover;
 pub(crate) mod keep;
-mod packed;
+pub(crate) mod packed;
 mod place;
 mod planted;
 mod poll;
