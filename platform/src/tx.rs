@@ -28,7 +28,12 @@ pub struct Tx {
 enum Conn {
     Pooled(PoolConnection<Postgres>),
     /// It goes back where it came from with the commit.
-    OfLine(Box<PgConnection>, Line),
+    OfLine(Box<Lined>, Line),
+}
+
+struct Lined {
+    conn: PgConnection,
+    begun: u64,
 }
 
 /// A connection for whoever begins one transaction after the other. A pool asks the server up to three times
@@ -37,26 +42,49 @@ enum Conn {
 pub(crate) struct Line {
     options: Arc<PgConnectOptions>,
     /// While no transaction has it.
-    kept: Arc<Mutex<Option<Box<PgConnection>>>>,
+    kept: Arc<Mutex<Option<Box<Lined>>>>,
 }
 
 /// How the server plans what is said by keys, batch after batch and command after command: each statement
 /// once for a connection, which costs less than half of planning it anew for every record. A plan that is
 /// made while the tables are empty must do when they are large: every row is looked up by its index, one
-/// after the other, and never found by walking a whole table or the whole index of one.
-const BY_KEYS: [(&str, &str); 4] = [
+/// after the other, and never found by walking a whole table or the whole index of one. To read a page of an
+/// index must cost next to nothing for that: of a table of one or two pages all is read as cheaply as ten
+/// rows of it, and which of the two it is would be left to chance.
+const BY_KEYS: [(&str, &str); 6] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
+    ("enable_material", "off"),
+    ("random_page_cost", "0.1"),
 ];
 /// The same for one transaction, and when it began.
 const BEGIN: &str = "BEGIN;
     SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off;
     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
+    SET LOCAL enable_material = off; SET LOCAL random_page_cost = 0.1;
     SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint";
 const BEGIN_ON_LINE: &str =
     "BEGIN; SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint";
+const BEGIN_AND_PLAN_ANEW: &str = "BEGIN; DISCARD PLANS;
+    SELECT (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint";
+/// Plans of a line are not used longer than for so many transactions.
+const PLANS_MAX: u64 = 1024;
+
+impl Lined {
+    /// How the next transaction begins. A table that was analysed with less than a handful of rows is walked
+    /// through by its index whatever the costs are, and would be when it has a million: plans are made anew
+    /// whenever there were twice as many transactions, by the size that the table has then.
+    fn begin(&mut self) -> &'static str {
+        self.begun += 1;
+        if self.begun.is_power_of_two() || self.begun.is_multiple_of(PLANS_MAX) {
+            BEGIN_AND_PLAN_ANEW
+        } else {
+            BEGIN_ON_LINE
+        }
+    }
+}
 
 impl Line {
     pub(crate) fn new(options: &PgConnectOptions) -> Self {
@@ -64,18 +92,18 @@ impl Line {
         Self { options: Arc::new(options), kept: Arc::default() }
     }
 
-    fn take(&self) -> Option<Box<PgConnection>> {
+    fn take(&self) -> Option<Box<Lined>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn give(&self, conn: Box<PgConnection>) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(conn);
+    fn give(&self, lined: Box<Lined>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(lined);
     }
 
     /// Says goodbye to the server. It may be used again.
     pub(crate) async fn close(&self) {
-        if let Some(conn) = self.take()
-            && let Err(error) = conn.close().await
+        if let Some(lined) = self.take()
+            && let Err(error) = lined.conn.close().await
         {
             tracing::debug!(%error, "a connection did not close");
         }
@@ -109,7 +137,8 @@ impl Tx {
                 return Ok(tx);
             }
         }
-        let new = Box::new(PgConnection::connect_with(&line.options).await?);
+        let conn = PgConnection::connect_with(&line.options).await?;
+        let new = Box::new(Lined { conn, begun: 0 });
         Self::begun(Conn::OfLine(new, line.clone()), settings, fresh).await
     }
 
@@ -122,8 +151,8 @@ impl Tx {
         let (now, fresh) = (Timestamp::default(), Some(fresh));
         let mut tx = Self { conn: Some(conn), open: true, now, settings, fresh, announced: vec![] };
         // In one message: every batch and every command begins with it.
-        let begin = match &tx.conn {
-            Some(Conn::OfLine(..)) => BEGIN_ON_LINE,
+        let begin = match &mut tx.conn {
+            Some(Conn::OfLine(lined, _)) => lined.begin(),
             _ => BEGIN,
         };
         let begun = sqlx::raw_sql(begin).fetch_all(tx.db()).await?;
@@ -146,7 +175,7 @@ impl Tx {
     pub fn db(&mut self) -> &mut PgConnection {
         match self.conn.as_mut() {
             Some(Conn::Pooled(conn)) => conn,
-            Some(Conn::OfLine(conn, _)) => conn,
+            Some(Conn::OfLine(lined, _)) => &mut lined.conn,
             None => unreachable!("the connection leaves only with commit, rollback or drop"),
         }
     }
@@ -197,8 +226,8 @@ impl Tx {
 
     fn end(&mut self) {
         self.open = false;
-        if let Some(Conn::OfLine(conn, line)) = self.conn.take() {
-            line.give(conn);
+        if let Some(Conn::OfLine(lined, line)) = self.conn.take() {
+            line.give(lined);
         }
     }
 }
