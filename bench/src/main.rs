@@ -95,6 +95,7 @@ impl Args {
 
 fn main() -> Result<ExitCode> {
     millrace::contract::prepare();
+    millrace::small_pages();
     let args = Args::parse();
     if let Some(page) = &args.page {
         page::write(&args.results, page)?;
@@ -102,12 +103,15 @@ fn main() -> Result<ExitCode> {
     }
     anyhow::ensure!(!cfg!(debug_assertions), "a debug build measures itself; use `make bench`");
     ahead::stand_back()?;
+    let began = std::time::Instant::now();
     let measured = tokio::runtime::Runtime::new()?.block_on(async {
         tokio::select! {
             measured = goals::measure(&args) => measured,
             _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
         }
     })?;
+    let took = began.elapsed().as_secs();
+    eprintln!("measured in {} min {} s", took / 60, took % 60);
     if args.output == Form::Table {
         println!("{}", verdict::table(&measured.verdicts));
     }

@@ -2,7 +2,7 @@
 //! a round in which the reference was disturbed is done again.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::{Serialize, Serializer};
@@ -99,6 +99,7 @@ pub(crate) async fn take_turns(
     mut run: impl AsyncFnMut(usize) -> Result<Sample>,
 ) -> Result<Rounds> {
     let (mut samples, mut redone): (Vec<Vec<Sample>>, usize) = (vec![], 0);
+    let began = Instant::now();
     for round in 0.. {
         if samples.len() == rounds {
             let Some(disturbed) =
@@ -117,7 +118,8 @@ pub(crate) async fn take_turns(
         if round > 0 {
             samples.push(taken);
         }
-        eprintln!("{what}: round {round} of {rounds}");
+        let took = began.elapsed().as_secs();
+        eprintln!("{what}: round {round} of {rounds} after {took} s");
     }
     Ok(Rounds { shows: Shows::default(), sides: sides.to_vec(), samples, redone })
 }

@@ -132,6 +132,7 @@ enum Command {
 /// Parses the arguments, runs the command and gives its exit code.
 pub fn main() -> ExitCode {
     millrace::contract::prepare();
+    millrace::small_pages();
     let cli = Cli::parse();
     let done = match &cli.command {
         // A service is a process of its own, with its own runtime and signals.

@@ -51,7 +51,7 @@ pub use millrace_contract::{
 };
 pub use news::News;
 pub use outbox::Horizon;
-pub use process::{main, main_with};
+pub use process::{main, main_with, small_pages};
 pub use registry::{Registry, RegistryError};
 pub use runtime::{RunError, Running, mount};
 pub use service::{Announce, Decide, Fold, Keep, Service, ServiceBuilder, Sweep, View, WorkingSet};

@@ -24,6 +24,7 @@ pub fn main(service: fn() -> Service) -> ExitCode {
 /// The same for a program that reads its arguments and configuration itself.
 pub fn main_with(service: fn() -> Service, loaded: Result<Loaded, ConfigError>) -> ExitCode {
     contract::prepare();
+    small_pages();
     let config = match loaded {
         Ok(loaded) => loaded.config,
         Err(error) => return refuse(&error),
@@ -41,6 +42,14 @@ pub fn main_with(service: fn() -> Service, loaded: Result<Loaded, ConfigError>) 
             tracing::error!(%error, "service ended");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Asks the kernel for memory in small pages from now on, for this process and whatever it starts: ADR 23 says
+/// why. A kernel that does not know this is left as it is.
+pub fn small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "memory comes in pages of any size");
     }
 }
 
@@ -81,6 +90,15 @@ fn refuse(error: &dyn std::error::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_comes_in_small_pages_once_it_was_asked_for() {
+        small_pages();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        // Kernels before 5.0 do not say it.
+        let said = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+        assert!(said.is_none_or(|enabled| enabled.trim() == "0"), "{said:?}");
+    }
 
     #[test]
     fn an_argument_that_sets_nothing_is_refused_by_name() {

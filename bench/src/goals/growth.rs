@@ -22,7 +22,7 @@ const EMPTY: usize = 0;
 const GROWN: usize = 1;
 const AGAIN: usize = 2;
 
-pub(super) const ROWS: u32 = 5_000_000;
+const ROWS: u32 = 5_000_000;
 const RECORDS: u32 = 20_000;
 const SOON: Duration = Duration::from_secs(60);
 /// Each look costs a little of what is measured.

@@ -21,13 +21,14 @@ const SIDES: [&str; 2] = ["in the order of time", "random"];
 const ORDERED: usize = 0;
 const RANDOM: usize = 1;
 
+const ROWS: u32 = 2_000_000;
 const RECORDS: u32 = 40_000;
 const BATCH: u32 = 100;
 
 pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<Verdict>)> {
     let hop = Hop::new(ground).await?;
     let mut db = hop.database().await?;
-    let rows = growth::ROWS / size.less;
+    let rows = ROWS / size.less;
     growth::grow(&mut db, rows).await?;
     random_ids::grow(&mut db, rows).await?;
     let rounds = take_turns("identities", &SIDES, ORDERED, size.rounds, async |side| {

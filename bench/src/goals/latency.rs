@@ -33,7 +33,7 @@ const POLLING: usize = 3;
 const ORDERS: u32 = 16_000;
 const ORDERS_SLOW: u32 = 2_000;
 /// Orders come in for so long.
-const TIMED: Duration = Duration::from_secs(8);
+const TIMED: Duration = Duration::from_secs(6);
 /// And so long before, which does not count.
 const WARM: Duration = Duration::from_secs(2);
 /// Nobody is blamed for a generator that starves: its 99th percentile may be so late.

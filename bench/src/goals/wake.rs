@@ -25,7 +25,7 @@ const WOKEN: usize = 1;
 const IN_EACH: usize = 2;
 
 const WRITERS: usize = 12;
-const TIMED: Duration = Duration::from_secs(6);
+const TIMED: Duration = Duration::from_secs(4);
 
 pub(crate) async fn measure(ground: &Ground, size: Size) -> Result<(Rounds, Vec<Verdict>)> {
     let rounds = take_turns("wake", &SIDES, ASLEEP, size.rounds, async |side| {

@@ -7,11 +7,11 @@ pub(crate) mod random_ids;
 pub(crate) mod skip_locked;
 pub(crate) mod spans;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use millrace::Event;
-use millrace::contract::{frame, unframe};
+use millrace::contract::{Timestamp, frame, unframe};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
@@ -217,18 +217,27 @@ impl Place {
             )
         };
         let _entered = self.spans.then(|| span().entered());
+        // The record is the one that ours would be, attribute for attribute: what it says of a flow is its key.
+        let now = Timestamp::from_micros(since_epoch()?.as_micros() as i64).unwrap_or_default();
         let headers = [
             ("ce_specversion", "1.0"),
             ("ce_id", &sold.id.to_string()),
+            ("ce_source", "/retail/sales"),
             ("ce_type", self.announces.name()),
             ("ce_subject", &sold.key),
+            ("ce_partitionkey", &sold.key),
+            ("ce_time", &now.to_string()),
+            ("ce_recordedtime", &now.to_string()),
+            ("ce_dataschema", &format!("http://127.0.0.1:8081/schemas/ids/{}", self.schema)),
+            ("ce_sequence", &format!("{:020}", 1)),
+            ("ce_correlationid", &sold.key),
             ("ce_causationid", &sold.cause.to_string()),
             ("content-type", "application/avro"),
         ];
         let insert = |all: OwnedHeaders, (key, value): &(&str, &str)| {
             all.insert(Header { key, value: Some(*value) })
         };
-        let headers = headers.iter().fold(OwnedHeaders::new(), insert);
+        let headers = headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), insert);
         let topic = format!("{}{}", self.prefix, self.writes);
         let mut record = FutureRecord::to(&topic).key(&sold.key).payload(&sold.payload);
         record = record.headers(headers);
@@ -246,4 +255,8 @@ impl Place {
             }
         }
     }
+}
+
+fn since_epoch() -> Result<Duration> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?)
 }

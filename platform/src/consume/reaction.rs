@@ -1,7 +1,5 @@
 //! Reactions with their types erased: a room of one working set and the facts it handles.
 
-use std::collections::HashMap;
-
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use millrace_contract::{DecodeError, Envelope, Event, Topic};
@@ -129,8 +127,11 @@ pub(crate) type RetellFn = for<'a> fn(&'a Core, &'a mut Tx, String, i64) -> Reto
 /// The key it came to.
 pub(crate) type Retold<'a> = BoxFuture<'a, Result<Option<String>, Fault>>;
 
+/// A typed fact, or why there is none.
+type Prepared<W> = Result<Box<dyn Fact<W>>, Poison>;
+
 /// Makes a typed fact out of an arrived record.
-pub(crate) type Prepare<W> = fn(&Arrived) -> Result<Box<dyn Fact<W>>, Poison>;
+pub(crate) type Prepare<W> = fn(&Arrived) -> Prepared<W>;
 
 /// One line of a service's declaration.
 pub(crate) enum Reaction<W> {
@@ -253,7 +254,7 @@ impl<W: WorkingSet> Table<W> {
         self.sweep
     }
 
-    fn prepare(&self, arrived: &Arrived) -> Result<Box<dyn Fact<W>>, Poison> {
+    fn prepare(&self, arrived: &Arrived) -> Prepared<W> {
         let found = self.facts.iter().find(|(read, _)| read.name == arrived.name);
         match found {
             Some((_, prepare)) => prepare(arrived),
@@ -270,16 +271,17 @@ impl<W: WorkingSet> Table<W> {
         known: &Known,
         condemned: &Condemned,
     ) -> Result<(), Failure> {
-        let mut facts: HashMap<usize, Result<Box<dyn Fact<W>>, Poison>> = HashMap::new();
+        let mut facts: Vec<Option<Prepared<W>>> = vec![];
+        facts.resize_with(turn.batch.len(), || None);
         let mut keys = W::Keys::default();
         for index in turn.open() {
             if let Content::Fact(arrived) = &turn.batch[index].content {
                 let fact = self.prepare(arrived);
                 fact.iter().for_each(|fact| fact.keys(&mut keys));
-                facts.insert(index, fact);
+                facts[index] = Some(fact);
             }
         }
-        if facts.is_empty() {
+        if facts.iter().all(Option::is_none) {
             for index in turn.open() {
                 turn.admits(index, &known.last, condemned);
             }
@@ -294,7 +296,7 @@ impl<W: WorkingSet> Table<W> {
                 continue;
             }
             let (Some(fact), Content::Fact(arrived)) =
-                (facts.remove(&index), &turn.batch[index].content)
+                (facts[index].take(), &turn.batch[index].content)
             else {
                 continue;
             };

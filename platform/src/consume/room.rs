@@ -94,7 +94,7 @@ async fn admit(
     condemned: &mut Condemned,
 ) -> Result<HashSet<usize>, Fault> {
     let mut repeated = HashSet::new();
-    let mut seen: HashMap<EventId, i64> = HashMap::new();
+    let mut seen: HashMap<EventId, i64> = HashMap::with_capacity(batch.len());
     let mut collided = vec![];
     let counts = |incoming: &Incoming<'_>| !matches!(incoming.content, Content::Passed(_));
     let new = store::inbox_insert(tx, batch.iter().filter(|incoming| counts(incoming))).await?;

@@ -57,7 +57,7 @@ impl<'a> Turn<'a> {
             batch,
             fates,
             waiting,
-            applied: Versions::new(),
+            applied: Versions::with_capacity(batch.len()),
             gaps_count: true,
             versioned: false,
             silent: false,

@@ -91,15 +91,16 @@ fn outgoing(fact: Announced, schema_id: u32) -> Result<Outgoing, Fault> {
 /// The versions that the facts of a key need.
 #[derive(Default)]
 struct Drawn {
-    /// Among the keys, from 1.
-    place: i32,
     count: i64,
     /// Of how many facts it is known so far.
     said: i64,
+    /// Among the keys that were begun before, from 1; of others what they begin with is known.
+    place: Option<i32>,
 }
 
 /// The row of a key is locked before its facts draw their ids from the outbox, so that ids of one key are in
-/// commit order. Every key comes back with its version, and sorted as it is here: by bytes.
+/// commit order; whoever begins with a key that somebody else has begun with meanwhile is refused, whatever he
+/// drew. Keys that were begun before come back with their versions, sorted as they are here: by bytes.
 ///
 /// Says whether they stand there as they were given: a trigger of somebody else may have changed them.
 async fn insert(
@@ -112,14 +113,15 @@ async fn insert(
     for row in rows.iter() {
         keys.entry((&row.topic, &row.key)).or_default().count += 1;
     }
-    keys.values_mut().zip(1..).for_each(|(drawn, place)| drawn.place = place);
-    // Where the last new version of its key stands, and how many facts of its key come after it.
-    let (mut places, mut afters) = (vec![], vec![]);
+    let begun = keys.iter_mut().filter(|((topic, key), _)| !known.opens(topic, key));
+    begun.zip(1..).for_each(|((_, drawn), place)| drawn.place = Some(place));
+    // Where the last new version of its key stands, and how far from it, or from none, the fact's is.
+    let (mut places, mut steps) = (vec![], vec![]);
     for row in rows.iter() {
         let drawn = keys.entry((&row.topic, &row.key)).or_default();
         drawn.said += 1;
         places.push(drawn.place);
-        afters.push(drawn.count - drawn.said);
+        steps.push(drawn.said - drawn.place.map_or(0, |_| drawn.count));
     }
     let versions = columns(applied, known);
     let written: Option<Written> = sqlx::query_as(INSERT)
@@ -129,7 +131,7 @@ async fn insert(
         .bind(column(rows, |row| &*row.name))
         .bind(column(rows, |row| row.key.as_str()))
         .bind(places)
-        .bind(afters)
+        .bind(steps)
         .bind(column(rows, |row| row.payload.as_deref()))
         .bind(column(rows, |row| row.correlation_id.as_str()))
         .bind(column(rows, |row| row.causation_id))
@@ -138,7 +140,7 @@ async fn insert(
         .bind(keys.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
         .bind(keys.keys().map(|(_, key)| *key).collect::<Vec<_>>())
         .bind(keys.values().map(|drawn| drawn.count).collect::<Vec<_>>())
-        .bind(keys.keys().map(|(topic, key)| known.opens(topic, key)).collect::<Vec<_>>())
+        .bind(keys.values().map(|drawn| drawn.place.is_none()).collect::<Vec<_>>())
         .bind(versions.topics)
         .bind(versions.keys)
         .bind(versions.numbers)
@@ -183,8 +185,7 @@ const INSERT: &str = r#"WITH begun AS (
          SELECT topic, key, count
          FROM unnest($13::text[], $14::text[], $15::bigint[], $16::bool[])
              AS said (topic, key, count, new)
-         WHERE new
-         RETURNING topic, key, version),
+         WHERE new),
      risen AS (
          INSERT INTO millrace.stream_version AS stream (topic, key, version)
          SELECT topic, key, count
@@ -193,7 +194,6 @@ const INSERT: &str = r#"WITH begun AS (
          WHERE NOT new
          ON CONFLICT (topic, key) DO UPDATE SET version = stream.version + EXCLUDED.version
          RETURNING topic, key, version),
-     drawn AS (SELECT * FROM begun UNION ALL SELECT * FROM risen),
      saved AS (
          INSERT INTO millrace.last_version (topic, key, version)
          SELECT topic, key, version
@@ -211,14 +211,14 @@ const INSERT: &str = r#"WITH begun AS (
      written AS (
          INSERT INTO millrace.outbox (event_id, shard, topic, name, key, version, payload,
              correlation_id, causation_id, traceparent, occurred_at)
-         SELECT event_id, shard, topic, name, key, versions[place] - after, payload,
+         SELECT event_id, shard, topic, name, key, COALESCE(versions[place], 0) + step, payload,
              correlation_id, causation_id, traceparent, occurred_at
          FROM (SELECT array_agg(version ORDER BY topic COLLATE "C", key COLLATE "C") AS versions
-               FROM drawn) AS drawn,
+               FROM risen) AS risen,
              unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::int[],
                  $7::bigint[], $8::bytea[], $9::text[], $10::uuid[], $11::text[],
                  $12::timestamptz[]) WITH ORDINALITY AS fact (event_id, shard, topic, name, key,
-                 place, after, payload, correlation_id, causation_id, traceparent, occurred_at, n)
+                 place, step, payload, correlation_id, causation_id, traceparent, occurred_at, n)
          ORDER BY n
          RETURNING event_id, id, version, recorded_at, octet_length(payload) AS size)
      SELECT array_agg(event_id) AS events, array_agg(id) AS ids, array_agg(version) AS versions,

@@ -31,7 +31,9 @@ impl Heads {
     /// The row was sent.
     pub(super) fn sent(&mut self, row: &Outgoing) {
         if self.young.len() >= KEYS_MAX {
-            self.old = std::mem::take(&mut self.young);
+            // Neither grows again, key after key.
+            std::mem::swap(&mut self.old, &mut self.young);
+            self.young.clear();
         }
         self.young.insert((row.topic.clone(), row.key.clone()), row.version);
     }
