@@ -126,6 +126,9 @@ impl Loop {
         }
         let ended = stop.is_cancelled();
         self.link.close().await;
+        if ended && let Err(fault) = self.careful.end(&self.core).await {
+            tracing::warn!(service = self.core.service, error = %fault, "a beginning is remembered");
+        }
         match ended {
             true => Ok(()),
             false => Err(Fault::transient("the consumer's polling thread ended")),

@@ -118,6 +118,17 @@ impl Careful {
         Ok(())
     }
 
+    /// The process ends in order, so that nothing of what it finished has killed it: whoever begins there again, as
+    /// after a seek, has nothing to fear.
+    pub(super) async fn end(&mut self, core: &Core) -> Result<(), Fault> {
+        for (partition, beginning) in std::mem::take(&mut self.open) {
+            if let Some(done) = beginning.trusted() {
+                in_time(forget(core, partition, done)).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn is_suspect(&self, record: &Record) -> bool {
         self.open.get(&partition(record)).is_some_and(|beginning| beginning.suspect.is_some())
     }
@@ -126,7 +137,12 @@ impl Careful {
 impl Beginning {
     /// The last record that was finished, if nobody will begin with what comes before it.
     fn over(&self) -> Option<i64> {
-        let done = self.done.filter(|_| self.since.elapsed() >= COMMITTED_AFTER)?;
+        self.trusted().filter(|_| self.since.elapsed() >= COMMITTED_AFTER)
+    }
+
+    /// The last record that was finished, if none of those it was begun with is suspect any more.
+    fn trusted(&self) -> Option<i64> {
+        let done = self.done?;
         self.suspect.is_none_or(|far| done >= far).then_some(done)
     }
 }

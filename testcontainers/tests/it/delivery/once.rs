@@ -116,6 +116,19 @@ async fn graceful_restarts_skip_nothing_and_repeat_nothing() -> Result<()> {
     bench.world.close().await
 }
 
+/// Else a group that is put back again and again would take its records for deadly, and handle them one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_ends_in_order_suspects_nothing_of_what_it_finished() -> Result<()> {
+    let bench = Bench::new().await?;
+    let sums = bench.world.mount(tally::tally()).await?;
+    bench.put(&NOTES, bench.raw_note("finished", 1, 1)).await?;
+    bench.until_notes(&BTreeMap::from([("finished".into(), 1)])).await?;
+    sums.stop().await?;
+    let suspect = bench.count("tally", "SELECT count(*) FROM millrace.in_hand").await?;
+    ensure!(suspect == 0, "{suspect} beginnings are still written down");
+    bench.world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fact_written_with_another_version_of_its_schema_is_resolved() -> Result<()> {
     let bench = Bench::new().await?;

@@ -151,6 +151,36 @@ async fn a_batch_that_meets_another_transaction_at_a_new_key_is_done_again() -> 
     bench.world.close().await
 }
 
+/// What a key begins with is known before its rows are written; what comes later is asked of the database.
+#[tokio::test(flavor = "multi_thread")]
+async fn new_and_known_keys_of_one_batch_go_on_where_they_are() -> Result<()> {
+    let bench = Bench::new().await?;
+    let sums = bench.world.mount(tally::tally()).await?;
+    let mut notes: BTreeMap<String, i64> = BTreeMap::new();
+    for batch in [[("b", 2), ("d", 1)], [("a", 3), ("b", 2)], [("c", 1), ("d", 2)]] {
+        sums.hold();
+        for (book, count) in batch {
+            let said = notes.entry(book.to_owned()).or_default();
+            for _ in 0..count {
+                *said += 1;
+                bench.put(&NOTES, bench.raw_note(book, said.unsigned_abs(), 1)).await?;
+            }
+        }
+        sums.release();
+        bench.until_notes(&notes).await?;
+    }
+    bench.until_sent("tally", notes.values().sum()).await?;
+    let records = bench.records(&TALLIES).await?;
+    for (book, count) in notes {
+        let of_book = records.iter().filter(|it| it.key.as_deref() == Some(book.as_bytes()));
+        let versions: Vec<_> = of_book.filter_map(|it| it.header("ce_sequence")).collect();
+        let wanted: Vec<_> = (1..=count).map(|version| format!("{version:020}")).collect();
+        ensure!(versions == wanted, "{book}: {versions:?}");
+    }
+    sums.stop().await?;
+    bench.world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_relays_of_one_outbox_never_publish_the_same_shard() -> Result<()> {
     let bench = Bench::new().await?;
