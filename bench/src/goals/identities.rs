@@ -21,6 +21,7 @@ const SIDES: [&str; 2] = ["in the order of time", "random"];
 const ORDERED: usize = 0;
 const RANDOM: usize = 1;
 
+/// In each inbox before the first round.
 const ROWS: u32 = 2_000_000;
 const RECORDS: u32 = 40_000;
 const BATCH: u32 = 100;

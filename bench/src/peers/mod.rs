@@ -7,7 +7,7 @@ pub(crate) mod random_ids;
 pub(crate) mod skip_locked;
 pub(crate) mod spans;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use millrace::Event;
@@ -217,8 +217,8 @@ impl Place {
             )
         };
         let _entered = self.spans.then(|| span().entered());
-        // The record is the one that ours would be, attribute for attribute: what it says of a flow is its key.
-        let now = Timestamp::from_micros(since_epoch()?.as_micros() as i64).unwrap_or_default();
+        // As ours would say it, attribute for attribute but for a trace; its flow has the name of its key.
+        let now = Timestamp::from(time::OffsetDateTime::now_utc());
         let headers = [
             ("ce_specversion", "1.0"),
             ("ce_id", &sold.id.to_string()),
@@ -255,8 +255,4 @@ impl Place {
             }
         }
     }
-}
-
-fn since_epoch() -> Result<Duration> {
-    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?)
 }

@@ -94,7 +94,8 @@ struct Drawn {
     count: i64,
     /// Of how many facts it is known so far.
     said: i64,
-    /// Among the keys that were begun before, from 1; of others what they begin with is known.
+    /// Among the keys that somebody may have begun before, from 1. Of a key that begins here, `None`: its first
+    /// version is 1.
     place: Option<i32>,
 }
 
